@@ -1,0 +1,98 @@
+"""What can go wrong, as types: catch `GroundstateError` for all of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class GroundstateError(Exception):
+    """Any error that groundstate raises on its own account."""
+
+
+class RegistryError(GroundstateError, KeyError):
+    """A name that the registry cannot answer: unknown, claimed twice, or not installed."""
+
+    # A Mapping must raise KeyError, whose own __str__ would print the message in quotes.
+    __str__ = Exception.__str__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with one installed plugin, and what to do about it.
+
+    Attributes:
+        distribution: The distribution to blame, as `pip` calls it.
+        version: Its version; empty for local modules and components given in a script.
+        entry_point: The plugin's name within the distribution.
+        cause: What happened.
+        cure: What to do.
+    """
+
+    distribution: str
+    version: str
+    entry_point: str
+    cause: str
+    cure: str
+
+    def __str__(self) -> str:
+        """The fault on one line."""
+        name = f"{self.distribution} {self.version}".strip()
+        text = f"{name} (plugin {self.entry_point!r}): {self.cause.rstrip('.')}. {self.cure}"
+        return " ".join(text.split())
+
+
+class PluginError(GroundstateError):
+    """A plugin is broken, and it was asked for (or `GROUNDSTATE_STRICT` is set)."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class PluginWarning(UserWarning):
+    """A plugin is broken or a listed plugin does not exist; everything else works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationFault:
+    """One thing that is wrong in a registry file.
+
+    Attributes:
+        file: The file, or None for settings that came from a call.
+        line: Line in the file, from 1, where known.
+        path: Dotted path of the entry, such as `pipelines.segment.solver.tolerance`.
+        message: What must hold, what there is, what to do.
+    """
+
+    file: Path | None
+    line: int | None
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """The fault on one line, in the form that editors turn into a link."""
+        line = f":{self.line}" if self.line is not None else ""
+        place = f"{self.file}{line}: " if self.file is not None else ""
+        path = f"{self.path}: " if self.path else ""
+        return place + path + " ".join(self.message.split())
+
+
+class ConfigurationError(GroundstateError, ValueError):
+    """Settings, inputs or a registry file are wrong; carries every fault found, not the first."""
+
+    def __init__(self, faults: Sequence[ConfigurationFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def nearest(name: str, names: Sequence[str], limit: int = 3) -> str:
+    """A sentence that offers the names closest to `name`; empty when none is close."""
+    from difflib import get_close_matches  # slow to import, and only errors need it
+
+    close = get_close_matches(name, sorted(set(names)), n=limit, cutoff=0.6)
+    if not close and "/" in name:  # the right word under the wrong kind
+        word = name.rsplit("/", 1)[1]
+        close = [known for known in sorted(set(names)) if known.rsplit("/", 1)[-1] == word][:limit]
+    if not close:
+        return ""
+    return f" Did you mean {' or '.join(repr(word) for word in close)}?"
