@@ -1,0 +1,179 @@
+"""The core believes no plugin: it recomputes what a solver claims.
+
+Energies, bounds, residuals and beliefs are compared with what the energy itself says, to
+atol + rtol * Σ|terms|: rounding grows with the sum of the absolute terms, not with their total.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from groundstate.energy import Energy, view
+from groundstate.errors import CertificationError
+from groundstate.factors import FactorGraph
+from groundstate.move import to
+from groundstate.solver import Beliefs, Solver, State
+from groundstate.space import Discrete
+from groundstate.views import Quadratic
+
+_RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
+_COARSE = 1e-2
+
+
+def rounding(
+    energy: Energy, x: Shaped[Tensor, "..."], value: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """How far two honest evaluations of E(x) may differ, in nats."""
+    relative = _RTOL.get(value.dtype, _COARSE)
+    return relative * (1 + magnitude(energy, x, value))
+
+
+def magnitude(
+    energy: Energy, x: Shaped[Tensor, "..."], value: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Σ|terms| of E(x) where a view gives the terms, else |E(x)|, in nats."""
+    layout = energy.space.layout
+    if Quadratic in energy.views:
+        quadratic = view(energy, Quadratic)
+        terms = 0.5 * (x * quadratic.matvec(x)).abs() + (x * quadratic.linear).abs()
+        return layout.sum(terms) + quadratic.constant.abs()
+    if FactorGraph in energy.views and layout.segments is None:
+        graph = view(energy, FactorGraph)
+        labels = x.flatten(x.dim() - len(layout.event_shape))
+        total = graph.constant.abs()
+        for group in graph.groups:
+            total = total + group.energies(labels).abs().sum(-1)
+        return total
+    return value.abs()
+
+
+def exact_energy(energy: Energy, x: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """E(x) in float64 where the energy can be moved there, else in its own type."""
+    try:
+        double = to(energy, dtype=torch.float64)
+        return double(x.double() if x.is_floating_point() else x)
+    except RuntimeError:
+        # a function that closes over tensors stays behind and meets another dtype
+        return energy(x)
+
+
+def check_shape(
+    energy: Energy, x: Shaped[Tensor, "..."], value: Float[Tensor, "..."]
+) -> None:
+    """Look that the energy gives one number per configuration.
+
+    Raises:
+        ValueError: with the shape expected and the shape got.
+    """
+    layout = energy.space.layout
+    expected = (*layout.sample_shape(x), *layout.batch_shape)
+    if tuple(value.shape) != expected:
+        raise ValueError(
+            f"energy(x) must be one number per configuration: for x of shape {tuple(x.shape)} "
+            f"that is {expected}, got {tuple(value.shape)}"
+        )
+
+
+def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
+    """Check what a state claims of its own `x`: energy and residual.
+
+    Raises:
+        CertificationError: naming the solver and the claim.
+    """
+    if state.energy is not None:
+        true = exact_energy(energy, state.x)
+        allowed = rounding(energy, state.x, state.energy)
+        wrong = (state.energy - true).abs() > allowed
+        _refuse(solver, "energy", wrong & true.isfinite(), state.energy, true)
+    if state.residual is not None:
+        true, allowed = _residual(energy, state.x, state.residual)
+        _refuse(solver, "relative residual", true > allowed, state.residual, true)
+
+
+def certify_bound(
+    solver: Solver[Any],
+    bound: Float[Tensor, "*batch"],
+    energy: Float[Tensor, "*batch"],
+    allowed: Float[Tensor, "*batch"],
+) -> None:
+    """Check that a lower bound lies below an energy that was reached.
+
+    Raises:
+        CertificationError: naming the solver, the bound and the energy.
+    """
+    _refuse(solver, "lower bound on the energy", bound > energy + allowed, bound, energy)
+
+
+def certify_beliefs(
+    energy: Energy, solver: Solver[Any], beliefs: Beliefs, best: Float[Tensor, "*batch"]
+) -> None:
+    """Check that marginals are distributions and the bounds on log Z lie on their sides.
+
+    Raises:
+        CertificationError: naming the solver and the claim.
+    """
+    allowed = 1e-4 * (1 + best.abs()) if best.dtype != torch.float64 else 1e-9 * (1 + best.abs())
+    low, mid, high = beliefs.lower, beliefs.log_partition, beliefs.upper
+    for left, right, name in (
+        (low, high, "lower bound on log Z"),
+        (low, mid, "lower bound on log Z"),
+        (mid, high, "log Z"),
+    ):
+        if left is not None and right is not None:
+            _refuse(solver, name, left > right + allowed, left, right)
+    if isinstance(energy.space, Discrete):
+        if high is not None:
+            # one labelling alone contributes exp(-E) to Z
+            _refuse(solver, "upper bound on log Z", high < -best - allowed, high, -best)
+        _certify_marginals(energy, solver, beliefs)
+
+
+def _certify_marginals(energy: Energy, solver: Solver[Any], beliefs: Beliefs) -> None:
+    counts = energy.space.counts.flatten() if isinstance(energy.space, Discrete) else None
+    if counts is None:
+        return
+    marginals = beliefs.marginals
+    variable = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+    sums = marginals.new_zeros((*marginals.shape[:-1], len(counts)))
+    sums = sums.index_add(-1, variable, marginals)
+    wrong = (sums - 1).abs().amax(-1) > 1e-3
+    wrong = wrong | (marginals.amin(-1) < -1e-6)
+    _refuse(solver, "sum of a variable's marginals", wrong, sums.amax(-1), torch.ones_like(sums[..., 0]))
+
+
+def _residual(
+    energy: Energy, x: Shaped[Tensor, "..."], claimed: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """The true relative residual, and the largest that the claim allows for."""
+    quadratic = view(energy, Quadratic)
+    layout = energy.space.layout
+
+    def norm(values: Tensor) -> Tensor:
+        return layout.dot(values, values).sqrt()
+
+    product = quadratic.matvec(x)
+    right = norm(quadratic.linear.expand_as(product))
+    scale = torch.where(right > 0, right, torch.ones_like(right))
+    true = norm(quadratic.linear - product) / scale
+    epsilon = torch.finfo(claimed.dtype).eps
+    noise = epsilon * (norm(product) + right + norm(quadratic.diagonal * x)) / scale
+    return true, 2 * claimed + 64 * noise
+
+
+def _refuse(
+    solver: Solver[Any],
+    name: str,
+    wrong: Bool[Tensor, "..."],
+    claimed: Float[Tensor, "..."],
+    true: Float[Tensor, "..."],
+) -> None:
+    if not bool(wrong.any()):
+        return
+    where = tuple(wrong.nonzero()[0].tolist())
+    raise CertificationError(
+        f"{type(solver).__name__} claims a {name} of {float(claimed.expand(wrong.shape)[where]):.9g}"
+        f"{f' for configuration {where}' if where else ''}, but it is checked against "
+        f"{float(true.expand(wrong.shape)[where]):.9g}; this is a fault of the solver"
+    )

@@ -1,0 +1,285 @@
+"""The one loop that runs every solver: budget, status, incumbent, trace and certification."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from groundstate.adapter import Adapted, Adapter
+from groundstate.certify import (
+    certify_beliefs,
+    certify_bound,
+    certify_state,
+    check_shape,
+    exact_energy,
+    rounding,
+)
+from groundstate.energy import Energy, with_linear
+from groundstate.errors import GradientError
+from groundstate.implicit import attach_gradient
+from groundstate.solution import Record, Solution, SolveError, summarise
+from groundstate.solver import Deadline, Solver, State
+from groundstate.status import Status
+from groundstate.views import Quadratic
+
+S = TypeVar("S", bound=State)
+Gradient = Literal["none", "implicit", "unrolled"]
+
+
+def solve(
+    energy: Energy,
+    solver: Solver[S],
+    x0: Shaped[Tensor, "*shape"] | None = None,
+    *,
+    steps: int = 1000,
+    seconds: float | None = None,
+    seed: int = 0,
+    gradient: Gradient = "none",
+    through: Adapter | None = None,
+    state: S | None = None,
+    throw: bool = True,
+    keep_interrupted: bool = False,
+    record_every: int = 32,
+    on_record: Callable[[Record], None] | None = None,
+) -> Solution[S]:
+    """Minimise an energy (or sample from it), and check every claim of the solver.
+
+    Args:
+        energy: what to minimise.
+        solver: how.
+        x0: where to start, in the space the solver works in; None leaves it to the solver.
+        steps: the most steps to do.
+        seconds: the most time to take; None is no limit. A step in progress is finished.
+        seed: of the solver's randomness.
+        gradient: "implicit" differentiates the minimiser of a quadratic energy with one more solve;
+            "unrolled" keeps the graph of every step, for solvers that can.
+        through: adapter to a space where the solver fits; the solution is decoded.
+        state: where to go on, from an earlier solution; then `x0` and `seed` play no part.
+        throw: whether to raise where there is no answer.
+        keep_interrupted: whether Ctrl-C ends the solve with the best so far instead of raising.
+        record_every: the trace has steps 0, 1, 2, 4, ... up to this one, and then its multiples, so
+            it does not depend on the machine's load.
+        on_record: called with each new point of the trace.
+
+    Raises:
+        SolveError: diverged, infeasible or indefinite (with `throw`); it keeps the solution.
+        CertificationError: the solver claims an energy, bound or residual that is not true.
+        ViewError: the energy lacks the structure that the solver needs.
+        GradientError: the gradient asked for is not to be had.
+    """
+    adapted = through.adapt(energy) if through is not None else None
+    problem = _Problem(energy=energy, adapted=adapted)
+    problem.refuse_impossible(gradient, solver)
+    inner = problem.inner
+    if x0 is not None:
+        inner.space.validate(x0)
+    run = _Run(problem=problem, solver=solver, record_every=record_every, on_record=on_record)
+    deadline = Deadline.after(seconds)
+    with torch.set_grad_enabled(gradient == "unrolled"):
+        if state is None:
+            rng = torch.Generator(device=inner.space.device).manual_seed(seed)
+            state = solver.init(inner, x0, rng)
+        state = run.advance(state, steps, deadline, keep_interrupted)
+    with torch.no_grad():
+        solution = run.finish(state)
+    if throw and not bool(solution.ok.all()):
+        raise SolveError(f"{type(solver).__name__}: {summarise(solution.status)}", solution)
+    if gradient == "none":
+        return solution
+    x = _with_gradient(energy, solver, state, gradient, steps, seconds)
+    return _replace_x(solution, x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    """The user's energy, and the one the solver sees where an adapter stands between."""
+
+    energy: Energy
+    adapted: Adapted | None
+
+    @property
+    def inner(self) -> Energy:
+        return self.energy if self.adapted is None else self.adapted.energy
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x if self.adapted is None else self.adapted.decode(x)
+
+    def bound(self, state: State) -> Tensor | None:
+        transfers = self.adapted is None or self.adapted.bound_transfers
+        return state.bound if transfers else None
+
+    def refuse_impossible(self, gradient: Gradient, solver: Solver[Any]) -> None:
+        if gradient == "implicit" and Quadratic not in self.energy.views:
+            raise GradientError(
+                f"an implicit gradient needs an energy that gives the view Quadratic; "
+                f"{type(self.energy).__name__} does not. Use `gradient='unrolled'`"
+            )
+        if gradient != "none" and self.adapted is not None:
+            raise GradientError(
+                "a gradient cannot pass through an adapter, which decodes to labels; solve the "
+                f"adapted energy itself with {type(solver).__name__}"
+            )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """What the loop gathers: the trace and the best configuration seen."""
+
+    problem: _Problem
+    solver: Solver[Any]
+    record_every: int
+    on_record: Callable[[Record], None] | None
+    began: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+    ended: Status = Status.RUNNING
+    trace: list[Record] = field(default_factory=list[Record])
+    x: Tensor | None = None
+    energy: Tensor | None = None
+    bound: Tensor | None = None
+
+    def advance(self, state: S, steps: int, deadline: Deadline, keep_interrupted: bool) -> S:
+        """Step until every configuration is done or the budget is."""
+        solver, energy = self.solver, self.problem.inner
+        self.record(state)
+        try:
+            while bool((solver.status(state) == Status.RUNNING).any()):
+                if self.steps >= steps:
+                    self.ended = Status.OUT_OF_STEPS
+                    break
+                if deadline.passed:
+                    self.ended = Status.OUT_OF_TIME
+                    break
+                state = solver.step(energy, state, deadline)
+                self.steps += 1
+                if self.is_due(self.steps):
+                    self.record(state)
+        except KeyboardInterrupt:
+            if not keep_interrupted:
+                raise
+            self.ended = Status.INTERRUPTED
+        return state
+
+    def is_due(self, step: int) -> bool:
+        if step >= self.record_every:
+            return step % self.record_every == 0
+        return step & (step - 1) == 0
+
+    @torch.no_grad()
+    def record(self, state: State) -> None:
+        """Evaluate the state's configuration, remember it where it is the best."""
+        x = self.problem.decode(state.x.detach())
+        value = self.problem.energy(x)
+        check_shape(self.problem.energy, x, value)
+        self.keep_best(x, value)
+        bound = self.problem.bound(state)
+        if bound is not None:
+            self.bound = bound if self.bound is None else torch.maximum(self.bound, bound)
+        seconds = time.perf_counter() - self.began
+        self.trace.append(Record(step=self.steps, seconds=seconds, energy=value, bound=self.bound))
+        if self.on_record is not None:
+            self.on_record(self.trace[-1])
+
+    def keep_best(self, x: Tensor, value: Tensor) -> None:
+        """The last of equally good configurations is kept: it is the more converged one."""
+        if self.x is None or self.energy is None:
+            self.x, self.energy = x, value
+            return
+        layout = self.problem.energy.space.layout
+        better = value <= self.energy + rounding(self.problem.energy, x, value)
+        better = better | ~self.energy.isfinite()
+        self.x = torch.where(layout.expand(better), x, self.x)
+        self.energy = torch.where(better, value, self.energy)
+
+    def finish(self, state: S) -> Solution[S]:
+        """Certify every claim and put the solution together."""
+        problem, solver = self.problem, self.solver
+        seconds = time.perf_counter() - self.began
+        if not self.trace or self.trace[-1].step != self.steps:
+            self.record(state)
+        assert self.x is not None
+        status = self.statuses(state)
+        value = exact_energy(problem.energy, self.x)
+        self.certify(state, status, value)
+        beliefs = state.beliefs if problem.adapted is None else None
+        return Solution(
+            x=self.x,
+            energy=value,
+            bound=None if self.bound is None else self.bound.to(value.dtype).expand_as(value),
+            status=status,
+            beliefs=beliefs,
+            steps=self.steps,
+            seconds=seconds,
+            trace=tuple(self.trace),
+            stats=state.stats,
+            state=state,
+        )
+
+    def statuses(self, state: State) -> Int[Tensor, "*batch"]:
+        """The solver's statuses, with the budget's verdict and non-finite values put in."""
+        status = self.solver.status(state).clone()
+        status[status == Status.RUNNING] = int(self.ended)
+        layout = self.problem.inner.space.layout
+        lost = layout.sum((~state.x.isfinite()).to(torch.int64)) > 0
+        lost = lost | self.trace[-1].energy.isnan()
+        return torch.where(lost, int(Status.DIVERGED), status)
+
+    def certify(
+        self, state: State, status: Int[Tensor, "*batch"], value: Float[Tensor, "*batch"]
+    ) -> None:
+        problem, solver = self.problem, self.solver
+        if bool((status == Status.DIVERGED).any()):
+            return
+        certify_state(problem.inner, solver, state)
+        assert self.x is not None
+        allowed = rounding(problem.energy, self.x, self.trace[-1].energy)
+        if self.bound is not None:
+            certify_bound(solver, self.bound, value, allowed)
+        optimal = status == Status.OPTIMAL
+        if problem.adapted is None and bool(optimal.any()):
+            best = torch.stack([record.energy for record in self.trace]).amin(0)
+            claimed = torch.where(optimal, self.trace[-1].energy, best)
+            certify_bound(solver, claimed, best, allowed)
+        if state.beliefs is not None and problem.adapted is None:
+            certify_beliefs(problem.energy, solver, state.beliefs, value)
+
+
+def _with_gradient(
+    energy: Energy,
+    solver: Solver[S],
+    state: S,
+    gradient: Gradient,
+    steps: int,
+    seconds: float | None,
+) -> Shaped[Tensor, "*shape"]:
+    if gradient == "implicit":
+
+        def solve_linear(right: Tensor) -> Tensor:
+            return solve(with_linear(energy, right), solver, steps=steps, seconds=seconds).x
+
+        return attach_gradient(energy, state.x, solve_linear)
+    if not state.x.requires_grad:
+        raise GradientError(
+            f"{type(solver).__name__} gives no unrolled gradient: its state.x carries no graph. "
+            "Use `gradient='implicit'` on a quadratic energy, or a solver that claims "
+            "'unrolled-gradient'"
+        )
+    return state.x
+
+
+def _replace_x(solution: Solution[S], x: Shaped[Tensor, "*shape"]) -> Solution[S]:
+    return Solution(
+        x=x,
+        energy=solution.energy,
+        bound=solution.bound,
+        status=solution.status,
+        beliefs=solution.beliefs,
+        steps=solution.steps,
+        seconds=solution.seconds,
+        trace=solution.trace,
+        stats=solution.stats,
+        state=solution.state,
+    )
