@@ -1,0 +1,42 @@
+"""Photos, strokes, colour models, superpixels, metrics and pictures for groundstate."""
+
+from collections.abc import Iterable
+
+from groundstate import Component, hookimpl
+
+
+@hookimpl
+def groundstate_components() -> Iterable[Component]:
+    """What this plugin offers."""
+    yield Component(
+        kind="dataset",
+        name="photo",
+        target="groundstate_vision.photo:PhotoDataset",
+        summary="a colour photo with strokes, colour-model costs per pixel and ground truth",
+        source="Rother, Kolmogorov, Blake: GrabCut (2004)",
+        gives=("image", "strokes", "labels", "unary", "truth"),
+        examples="groundstate_vision.examples:photos",
+    )
+    yield Component(
+        kind="dataset",
+        name="colorization",
+        target="groundstate_vision.colorization:ColorizationDataset",
+        summary="a grey photo to colour from strokes or from patches of the true colour",
+        source="Levin, Lischinski, Weiss: Colorization using Optimization (2004)",
+        gives=("guide", "pinned", "values", "lightness", "reference", "names"),
+        examples="groundstate_vision.examples:colorizations",
+    )
+    yield Component(
+        kind="metric",
+        name="pixel-accuracy",
+        target="groundstate_vision.metrics:PixelAccuracy",
+        summary="share of pixels with the right label, among those whose label is known",
+        examples="groundstate_vision.examples:pixel_accuracies",
+    )
+    yield Component(
+        kind="metric",
+        name="psnr",
+        target="groundstate_vision.metrics:PSNR",
+        summary="peak signal-to-noise ratio in dB of a coloured photo against the original",
+        examples="groundstate_vision.examples:psnrs",
+    )
