@@ -15,7 +15,7 @@ from groundstate.errors import CertificationError
 from groundstate.factors import FactorGraph
 from groundstate.move import to
 from groundstate.solver import Beliefs, Solver, State
-from groundstate.space import Discrete
+from groundstate.space import Discrete, first
 from groundstate.views import Quadratic
 
 _RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -59,9 +59,7 @@ def exact_energy(energy: Energy, x: Shaped[Tensor, "..."]) -> Float[Tensor, "...
         return energy(x)
 
 
-def check_shape(
-    energy: Energy, x: Shaped[Tensor, "..."], value: Float[Tensor, "..."]
-) -> None:
+def check_shape(energy: Energy, x: Shaped[Tensor, "..."], value: Float[Tensor, "..."]) -> None:
     """Look that the energy gives one number per configuration.
 
     Raises:
@@ -140,7 +138,9 @@ def _certify_marginals(energy: Energy, solver: Solver[Any], beliefs: Beliefs) ->
     sums = sums.index_add(-1, variable, marginals)
     wrong = (sums - 1).abs().amax(-1) > 1e-3
     wrong = wrong | (marginals.amin(-1) < -1e-6)
-    _refuse(solver, "sum of a variable's marginals", wrong, sums.amax(-1), torch.ones_like(sums[..., 0]))
+    _refuse(
+        solver, "sum of a variable's marginals", wrong, sums.amax(-1), torch.ones_like(sums[..., 0])
+    )
 
 
 def _residual(
@@ -171,9 +171,10 @@ def _refuse(
 ) -> None:
     if not bool(wrong.any()):
         return
-    where = tuple(wrong.nonzero()[0].tolist())
+    where = first(wrong)
+    said, found = (float(each.expand(wrong.shape)[where]) for each in (claimed, true))
     raise CertificationError(
-        f"{type(solver).__name__} claims a {name} of {float(claimed.expand(wrong.shape)[where]):.9g}"
+        f"{type(solver).__name__} claims a {name} of {said:.9g}"
         f"{f' for configuration {where}' if where else ''}, but it is checked against "
-        f"{float(true.expand(wrong.shape)[where]):.9g}; this is a fault of the solver"
+        f"{found:.9g}; this is a fault of the solver"
     )

@@ -85,6 +85,18 @@ class ConfigurationError(GroundstateError, ValueError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+class ViewError(GroundstateError, TypeError):
+    """An energy does not have the structure that was asked for."""
+
+
+class CertificationError(GroundstateError):
+    """A plugin claims what is not true."""
+
+
+class GradientError(GroundstateError):
+    """A gradient was asked for that is not to be had."""
+
+
 def nearest(name: str, names: Sequence[str], limit: int = 3) -> str:
     """A sentence that offers the names closest to `name`; empty when none is close."""
     from difflib import get_close_matches  # slow to import, and only errors need it

@@ -9,12 +9,11 @@ without padding.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from typing_extensions import Self
 
 from groundstate.errors import ViewError
 

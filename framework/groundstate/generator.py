@@ -34,7 +34,7 @@ class DensityGenerator(Generator, Protocol):
     def log_prob(
         self, x: Shaped[Tensor, "..."], condition: Shaped[Tensor, "..."] | None
     ) -> Float[Tensor, "..."]:
-        """log p(x), in nats, one number per configuration."""
+        """The log density in nats, one number per configuration."""
         ...
 
     def sample_with_log_prob(
@@ -49,7 +49,10 @@ class BoundedGenerator(Generator, Protocol):
     """A generator that knows only a lower bound on its density (VAE, diffusion)."""
 
     def log_prob_bound(
-        self, x: Shaped[Tensor, "..."], condition: Shaped[Tensor, "..."] | None, rng: torch.Generator
+        self,
+        x: Shaped[Tensor, "..."],
+        condition: Shaped[Tensor, "..."] | None,
+        rng: torch.Generator,
     ) -> Float[Tensor, "..."]:
         """A lower bound on log p(x), in nats: never to be taken for `log_prob`."""
         ...

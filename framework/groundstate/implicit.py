@@ -1,9 +1,9 @@
 """Gradients through the minimiser of a quadratic energy, without unrolling the solver.
 
-With x = A(θ)⁻¹ b(θ) and g = A⁻¹ ∂L/∂x, the gradient of L is that of the scalar g·(b(θ) - A(θ)x) in θ,
-for fixed g and x (spec of the Gaussian CRF, §2.3). So the minimiser is written as x + A⁻¹ r with the
-residual r = b(θ) - A(θ)x, which is zero but carries θ: only A⁻¹ needs a backward of its own, which is
-one more solve. Memory does not grow with the number of iterations.
+With x = A(θ)⁻¹ b(θ) and g = A⁻¹ ∂L/∂x, the gradient of L is that of the scalar g·(b(θ) - A(θ)x) in
+θ, for fixed g and x (Chandra's thesis on Gaussian CRFs, eq. 2.7-2.14). So the minimiser is written
+as x + A⁻¹ r with the residual r = b(θ) - A(θ)x, which is zero but carries θ: only A⁻¹ needs a
+backward of its own, which is one more solve. Memory does not grow with the number of iterations.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,10 @@ class _InverseApply(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.solve(gradients[0]), None, None
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, None, None]:
+        return ctx.solve(grad_outputs[0]), None, None
 
 
 def attach_gradient(
@@ -48,4 +50,5 @@ def attach_gradient(
     with torch.enable_grad():
         fixed = x.detach()
         residual = quadratic.linear - quadratic.matvec(fixed)
-        return cast(Tensor, _InverseApply.apply(residual, fixed, solve_linear))
+        apply = cast(Callable[..., Tensor], _InverseApply.apply)  # pyright: ignore[reportUnknownMemberType]
+        return apply(residual, fixed, solve_linear)

@@ -65,10 +65,10 @@ L = TypeVar("L")
 
 @runtime_checkable
 class Learner(Protocol[L]):
-    """Improves a model. Its state owns everything that changes: modules, optimisers, rng, replay."""
+    """Improves a model. Its state owns all that changes: modules, optimisers, rng, replay."""
 
     def init(self, model: Any, source: Source, rng: torch.Generator) -> L:
-        """The state before the first step. `source` is there for learners that look at data first."""
+        """The state before the first step; `source` serves learners that look at data first."""
         ...
 
     def step(self, state: L, batch: Batch) -> L:
@@ -129,6 +129,4 @@ class Minibatches:
         rng = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(self.rows, generator=rng)
         chosen = order[position * self.size : (position + 1) * self.size]
-        return {
-            name: tensor[chosen.to(tensor.device)] for name, tensor in self.tensors.items()
-        }
+        return {name: tensor[chosen.to(tensor.device)] for name, tensor in self.tensors.items()}

@@ -12,6 +12,13 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+_CPU = torch.device("cpu")
+
+
+def first(where: Bool[Tensor, "..."]) -> tuple[int, ...]:
+    """Index of the first True."""
+    return tuple(int(each) for each in where.nonzero()[0])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -31,7 +38,9 @@ class Layout:
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of one configuration of every problem: batch and event, or the flat event."""
-        return self.event_shape if self.segments is not None else self.batch_shape + self.event_shape
+        return (
+            self.event_shape if self.segments is not None else self.batch_shape + self.event_shape
+        )
 
     def sample_shape(self, x: Shaped[Tensor, "..."]) -> tuple[int, ...]:
         """What stands before batch and event in the shape of `x`.
@@ -109,14 +118,14 @@ class Discrete:
 
         Raises:
             TypeError: if `x` does not hold int64.
-            ValueError: for another shape, or a label out of range (it names the first such variable).
+            ValueError: for another shape, or a label out of range (naming the first such variable).
         """
         if x.dtype != torch.int64:
             raise TypeError(f"labels must be torch.int64, got {x.dtype}; convert with `x.long()`")
         self.layout.sample_shape(x)
         outside = (x < 0) | (x >= self.counts)
         if bool(outside.any()):
-            where = tuple(outside.nonzero()[0].tolist())
+            where = first(outside)
             event = where[x.dim() - self.counts.dim() :]
             raise ValueError(
                 f"labels must lie in 0 ... counts - 1: variable {event} has "
@@ -152,7 +161,7 @@ class Real:
     lower: float = float("-inf")
     upper: float = float("inf")
     dtype: torch.dtype = torch.float32
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
     segments: Int[Tensor, " variables"] | None = None
 
     def __post_init__(self) -> None:

@@ -196,7 +196,7 @@ class _Run:
 
     def finish(self, state: S) -> Solution[S]:
         """Certify every claim and put the solution together."""
-        problem, solver = self.problem, self.solver
+        problem = self.problem
         seconds = time.perf_counter() - self.began
         if not self.trace or self.trace[-1].step != self.steps:
             self.record(state)

@@ -37,7 +37,7 @@ class Union:
         """The configuration of each part, in its own shape."""
         shapes = [part.space.layout.event_shape for part in self.parts]
         sizes = [torch.Size(shape).numel() for shape in shapes]
-        pieces = x.split(sizes, dim=-1)
+        pieces = torch.split(x, sizes, dim=-1)
         return [
             piece.reshape(*piece.shape[:-1], *shape)
             for piece, shape in zip(pieces, shapes, strict=True)
