@@ -145,8 +145,10 @@ class Registered:
         distribution: The distribution that it came with, or the local plugin's name, or `script`.
         version: The distribution's version; empty where there is none.
         origin: How it got here, in words, such as `entry point gcrf = groundstate_gcrf`.
-        local: File of the local module that defines it. Until that module is executed, on first
-            use, `component` knows no more than the name.
+        plugin: The plugin's name: its entry point, or its entry in a registry file.
+        local: File of the local module that defines it; None for all others.
+        loaded: False for a local module that was not executed yet, which happens on first use:
+            `component` knows no more than kind and name.
     """
 
     component: Component
@@ -155,6 +157,7 @@ class Registered:
     origin: str
     plugin: str
     local: str | None = None
+    loaded: bool = True
 
     @property
     def key(self) -> str:

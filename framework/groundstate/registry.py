@@ -1,0 +1,405 @@
+"""The registry: every component that the installed plugins, local modules and scripts offer."""
+
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from groundstate.component import Component, Registered, normalized
+from groundstate.configuration import Configuration, PluginEntry, Where, read
+from groundstate.discovery import Offer, Source, ask, import_entry_point, register, scan
+from groundstate.errors import (
+    ConfigurationError,
+    ConfigurationFault,
+    Fault,
+    PluginError,
+    PluginWarning,
+    RegistryError,
+    nearest,
+)
+from groundstate.locate import written
+from groundstate.naming import Names, cure, settle
+from groundstate.selection import STRICT, Selection, select, switched_on
+from groundstate.targets import examples_of, execute, promised, source_of, target_of
+
+if TYPE_CHECKING:
+    from groundstate.settings import Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One row of `groundstate plugins`.
+
+    Attributes:
+        name: Its entry point, or its entry in a registry file.
+        distribution: What pip calls it; for a local module, its name.
+        version: Empty for a local module and for what is not installed.
+        origin: Where it was found.
+        state: ready, partial (some of it is broken), broken, disabled, local, or not installed.
+        provides: Keys of its components: registered ones, or what a registry file says.
+        install: The command that installs it, for what is not installed.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    state: str
+    provides: tuple[str, ...]
+    install: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry(Mapping[str, Registered]):
+    """Components by `kind/name`; immutable.
+
+    A name claimed twice, and not settled by the rules of `groundstate.naming`, is not in the
+    mapping: using it raises an error that names all claimants.
+    `distribution:kind/name` works for every component.
+
+    Attributes:
+        configuration: The registry files.
+        plugins: All plugins, those that are broken, disabled or not installed as well.
+        faults: What is wrong with them.
+        unknown: Sentences on listed plugins that do not exist.
+    """
+
+    names: Names
+    configuration: Configuration = field(default_factory=Configuration)
+    plugins: tuple[Plugin, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def __getitem__(self, key: str) -> Registered:
+        """The record of a component; for a local module not executed yet, what is known of it."""
+        if ":" in key:
+            distribution, _, plain = key.partition(":")
+            found = self.names.qualified.get(f"{normalized(distribution)}:{plain}")
+        else:
+            found = self.names.plain.get(key)
+        if found is None:
+            raise RegistryError(self._why_not(key))
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.names.plain))
+
+    def __len__(self) -> int:
+        return len(self.names.plain)
+
+    def components(self, kind: str | None = None) -> tuple[Registered, ...]:
+        """All components, sorted, those that only their qualified name reaches as well."""
+        found = sorted(self.names.qualified.values(), key=lambda r: (r.key, r.qualified))
+        return tuple(r for r in found if kind is None or r.component.kind == kind)
+
+    def spelling(self, record: Registered) -> str:
+        """The shortest name that reaches a component."""
+        owner = self.names.plain.get(record.key)
+        mine = owner is not None and owner.qualified == record.qualified
+        return record.key if mine else record.qualified
+
+    def with_component(self, component: Component, distribution: str = "script") -> "Registry":
+        """A registry that has one more component, for scripts, notebooks and tests."""
+        record = Registered(
+            component=component,
+            distribution=distribution,
+            version="",
+            origin=f"handed to the registry by {distribution}",
+            plugin=distribution,
+        )
+        if record.qualified in self.names.qualified:
+            message = f"{record.qualified!r} is in the registry already; choose another name."
+            raise RegistryError(message)
+        records = [*self.names.qualified.values(), record]
+        names = settle(records, self.configuration.owners)
+        before = set(self.names.faults)
+        faults = (*self.faults, *(fault for fault in names.faults if fault not in before))
+        return replace(self, names=names, faults=faults)
+
+    def loaded(self, key: str) -> Registered:
+        """The full record, for which a local module is executed.
+
+        Raises:
+            RegistryError: No such component.
+            PluginError: The local module is broken or does not provide it.
+        """
+        record = self[key]
+        if record.loaded:
+            return record
+        entry = self.configuration.plugins[record.plugin]
+        offer = execute(entry)
+        for found in register(source_of(entry), offer.components):
+            if found.key == record.key and not offer.faults:
+                return found
+        raise PluginError(offer.faults)
+
+    def resolve(self, key: str) -> Callable[..., object]:
+        """Import a component's class or function."""
+        return target_of(self.loaded(key))
+
+    def examples(self, key: str) -> Sequence[object]:
+        """A component's small instances."""
+        return examples_of(self.loaded(key))
+
+    def signature(self, key: str) -> "Signature":
+        """A component's settings and inputs."""
+        from groundstate.settings import describe  # imports pydantic
+
+        return describe(key, self.resolve(key))
+
+    def schema(self, key: str) -> dict[str, object]:
+        """JSON schema of a component's settings."""
+        return self.signature(key).schema()
+
+    def preset(self, key: str) -> Mapping[str, tuple[object, Where]]:
+        """Settings that the registry files give a component, and where they are written."""
+        record = self[key]
+        names = (record.qualified, key, self.spelling(record))
+        known = [name for name in names if name in self.configuration.presets]
+        return self.configuration.preset(known[0]) if known else {}
+
+    def build(self, key: str, /, **values: object) -> object:
+        """Make a component from settings and inputs, after checking all of them.
+
+        Presets of the registry files apply; what is given here goes before them.
+
+        Raises:
+            RegistryError: No such component.
+            PluginError: The component is broken.
+            ConfigurationError: Settings or inputs are wrong; all faults at once.
+        """
+        preset = {name: item for name, item in self.preset(key).items() if name not in values}
+        target, signature = self.resolve(key), self.signature(key)
+        checked = signature.check({**{n: value for n, (value, _) in preset.items()}, **values})
+        faults: list[ConfigurationFault] = []
+        for problem in checked.problems:
+            name = str(problem.path[0])
+            if name in preset:
+                faults.append(preset[name][1].fault(problem.message))
+                continue
+            path = f"{key}.{written(problem.path)}"
+            message = problem.message
+            faults.append(ConfigurationFault(file=None, line=None, path=path, message=message))
+        if faults:
+            raise ConfigurationError(faults)
+        return target(**checked.settings, **checked.inputs)
+
+    def matching(self, views: Iterable[str], kind: str = "solver") -> tuple[Registered, ...]:
+        """Components of a kind that need no more than the given views."""
+        given = set(views)
+        found = (r for r in self.components(kind) if r.loaded)
+        return tuple(r for r in found if given >= set(r.component.needs))
+
+    def bridges(self, views: Iterable[str], needs: Iterable[str]) -> tuple[Registered, ...]:
+        """Adapters from what there is to what is needed."""
+        wanted = set(needs)
+        return tuple(r for r in self.matching(views, "adapter") if wanted <= set(r.component.gives))
+
+    def mismatch(self, giver: str, needer: str, through: str | None = None) -> str | None:
+        """Why one component cannot work on another, with what would fit; None if it can.
+
+        Local modules not executed yet are taken on trust.
+
+        Args:
+            giver: Key of the energy or model.
+            needer: Key of the solver or loss.
+            through: Key of the adapter between them.
+        """
+        if through is not None:
+            return self.mismatch(giver, through) or self.mismatch(through, needer)
+        there, needing = self[giver], self[needer]
+        gives, needs = set(there.component.gives), set(needing.component.needs)
+        if needs <= gives or not there.loaded or not needing.loaded:
+            return None
+        kind = needing.component.kind
+        fitting = [self.spelling(r) for r in self.matching(gives, kind)]
+        adapters = [self.spelling(r) for r in self.bridges(gives, needs)]
+        has = f"gives {_listed(gives)}" if gives else "gives no view"
+        text = f"{needer!r} needs the view {_listed(needs - gives)}, and {giver!r} {has}."
+        if kind != "adapter" and adapters:
+            text += f" An adapter bridges them: add `through = {adapters[0]!r}`."
+        return f"{text} Of kind {kind}, {_listed(fitting) or 'none'} would fit."
+
+    def deep_faults(self) -> tuple[Fault, ...]:
+        """Faults that only importing shows: every target, signature and example is tried."""
+        faults: list[Fault] = []
+        for record in self.components():
+            try:
+                self.signature(record.qualified)
+                self.examples(record.qualified)
+            except PluginError as error:
+                faults += error.faults
+        return tuple(dict.fromkeys(faults))
+
+    def _why_not(self, key: str) -> str:
+        if key in self.names.contested:
+            claimants = self.names.contested[key]
+            who = " and by ".join(f"{r.distribution} {r.version}".strip() for r in claimants)
+            owner = self.configuration.owners.get(key)
+            if owner is not None:
+                return (
+                    f"{key!r} belongs to {owner}, which does not provide it here "
+                    f"(`pip install {owner}`); it is claimed by {who}. {cure(key, claimants)}"
+                )
+            return f"{key!r} is claimed by {who}. {cure(key, claimants)}"
+        known = [*self.names.plain, *(k for p in self.plugins for k in p.provides)]
+        if ":" in key:
+            known += self.names.qualified
+        plain = key.rpartition(":")[2]
+        reasons = [_absent(p, self.faults) for p in self.plugins if plain in p.provides]
+        if not reasons or ":" in key:
+            reasons = [nearest(key, known).strip() or _overview(self.names.plain, key)]
+        return f"No component {key!r}. {reasons[0]}"
+
+
+def _absent(plugin: Plugin, faults: Sequence[Fault]) -> str:
+    if plugin.state == "disabled":
+        return f"The plugin {plugin.name!r}, which has it, is disabled."
+    if plugin.install:
+        return f"It comes with {plugin.distribution}: `{plugin.install}`."
+    told = [str(f) for f in faults if normalized(f.distribution) == normalized(plugin.distribution)]
+    return f"It comes with {plugin.distribution}, which is installed without it. {' '.join(told)}"
+
+
+def _overview(names: Iterable[str], key: str) -> str:
+    kind = key.split("/")[0]
+    alike = sorted(name for name in names if name.startswith(f"{kind}/"))[:10]
+    if alike:
+        return f"Registered: {', '.join(alike)}."
+    return "`groundstate components` lists what there is."
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    disable: Collection[str] = (),
+    allow: Collection[str] | None = None,
+    plugins: bool = True,
+    warn: bool = True,
+) -> Registry:
+    """Find everything that is installed or named in a registry file; import nothing heavy.
+
+    Somebody else's broken plugin never makes this raise, unless `GROUNDSTATE_STRICT` is set: it is
+    warned about, and recorded in `faults`. Nothing is remembered from call to call.
+
+    Args:
+        path: The user's registry file; by default `GROUNDSTATE_REGISTRY`, or `registry.toml` in
+            the working directory.
+        disable: Plugins or distributions to leave out, besides those in `GROUNDSTATE_DISABLE` and
+            the registry file.
+        allow: The only ones to load; None for the list in `GROUNDSTATE_ALLOW` or the registry
+            file, or else all.
+        plugins: False loads no plugin at all, as `GROUNDSTATE_NO_PLUGINS` does.
+        warn: Whether to warn about what is broken.
+
+    Raises:
+        ConfigurationError: The user's registry file cannot be read.
+        PluginError: A plugin is broken and `GROUNDSTATE_STRICT` is set.
+    """
+    configuration = read(path)
+    selection = select(
+        file_disable=configuration.disable,
+        file_allow=configuration.allow,
+        disable=disable,
+        allow=allow,
+        plugins=plugins,
+    )
+    registry = assemble(configuration, selection)
+    lines = [*map(str, registry.faults), *registry.unknown]
+    if registry.faults and switched_on(STRICT):
+        raise PluginError(registry.faults)
+    for line in lines if warn else ():
+        warnings.warn(line, PluginWarning, stacklevel=2)
+    return registry
+
+
+def assemble(configuration: Configuration, selection: Selection) -> Registry:
+    """Ask every wanted plugin, and settle who has which name."""
+    sources, faults = scan() if selection.plugins else ((), ())
+    records: list[Registered] = []
+    rows: list[Plugin] = []
+    trouble = list(faults)
+    for source in sources:
+        if not selection.wants(source.name, source.distribution):
+            rows.append(_row(source, "disabled", _indexed(configuration, source.distribution)))
+            continue
+        offer = ask(source, lambda source=source: import_entry_point(source))
+        records += register(source, offer.components)
+        trouble += offer.faults
+        rows.append(_row(source, _state(offer), tuple(c.key for c in offer.components)))
+    installed = {normalized(source.distribution) for source in sources}
+    for entry in configuration.plugins.values():
+        if entry.module is not None:
+            wanted = selection.wants(entry.name, entry.name)
+            records += promised(entry) if wanted else ()
+            state = "local" if wanted else "disabled"
+            rows.append(_row(source_of(entry), state, entry.provides))
+        elif entry.distribution and normalized(entry.distribution) not in installed:
+            rows.append(_uninstalled(entry, selection))
+    names = settle(records, configuration.owners)
+    return Registry(
+        names=names,
+        configuration=configuration,
+        plugins=tuple(sorted(rows, key=lambda row: (row.name, row.distribution))),
+        faults=(*trouble, *names.faults),
+        unknown=selection.unknown(*_known(sources, configuration)),
+    )
+
+
+def _state(offer: Offer) -> str:
+    if not offer.faults:
+        return "ready"
+    return "partial" if offer.components else "broken"
+
+
+def _row(source: Source, state: str, provides: tuple[str, ...]) -> Plugin:
+    return Plugin(
+        name=source.name,
+        distribution=source.distribution,
+        version=source.version,
+        origin=source.origin,
+        state=state,
+        provides=provides,
+    )
+
+
+def _uninstalled(entry: PluginEntry, selection: Selection) -> Plugin:
+    # With plugins switched off, nobody looked whether it is installed.
+    return Plugin(
+        name=entry.name,
+        distribution=entry.distribution or "",
+        version="",
+        origin=str(entry.where),
+        state="not installed" if selection.plugins else "disabled",
+        provides=entry.provides,
+        install=entry.install if selection.plugins else "",
+    )
+
+
+def _indexed(configuration: Configuration, distribution: str) -> tuple[str, ...]:
+    found = [
+        entry.provides
+        for entry in configuration.plugins.values()
+        if entry.distribution and normalized(entry.distribution) == normalized(distribution)
+    ]
+    return found[0] if found else ()
+
+
+def _known(
+    sources: Sequence[Source], configuration: Configuration
+) -> tuple[list[str], dict[str, str]]:
+    entries = configuration.plugins.values()
+    installed = [name for source in sources for name in (source.name, source.distribution)]
+    installed += [entry.name for entry in entries if entry.module is not None]
+    indexed = {
+        name: f"Install it: `{entry.install}`."
+        for entry in entries
+        if entry.distribution
+        for name in (entry.name, entry.distribution)
+    }
+    return installed, indexed
