@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from groundstate.fitting import Fit as Fit
     from groundstate.fitting import fit as fit
     from groundstate.generator import Chain as Chain
+    from groundstate.generator import DensityGenerator as DensityGenerator
+    from groundstate.generator import BoundedGenerator as BoundedGenerator
     from groundstate.generator import Generator as Generator
     from groundstate.generator import chain as chain
     from groundstate.hooks import hookimpl as hookimpl
@@ -87,6 +89,8 @@ _WHERE = {
     "FactorGroup": "groundstate.factors",
     "Fit": "groundstate.fitting",
     "FunctionEnergy": "groundstate.energy",
+    "DensityGenerator": "groundstate.generator",
+    "BoundedGenerator": "groundstate.generator",
     "Generator": "groundstate.generator",
     "GradientError": "groundstate.errors",
     "GroundstateError": "groundstate.errors",

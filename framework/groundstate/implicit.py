@@ -50,5 +50,5 @@ def attach_gradient(
     with torch.enable_grad():
         fixed = x.detach()
         residual = quadratic.linear - quadratic.matvec(fixed)
-        apply = cast(Callable[..., Tensor], _InverseApply.apply)  # pyright: ignore[reportUnknownMemberType]
+        apply = cast(Callable[..., Tensor], _InverseApply.apply)
         return apply(residual, fixed, solve_linear)

@@ -1,6 +1,6 @@
 """Different problems in one batch: flat, one after another, with a status per problem."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from groundstate.energy import Energy, Views, view
 from groundstate.factors import FactorGraph, join
 from groundstate.space import Discrete, Real, Space
+from groundstate.views import Quadratic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,15 @@ class Union:
 
     @property
     def views(self) -> Views:
-        if all(FactorGraph in part.views for part in self.parts):
-            return {FactorGraph: self._graph}
-        return {}
+        made: dict[type, Callable[[], object]] = {
+            FactorGraph: self._graph,
+            Quadratic: self._quadratic,
+        }
+        return {
+            kind: make
+            for kind, make in made.items()
+            if all(kind in part.views for part in self.parts)
+        }
 
     def __call__(self, x: Shaped[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return torch.stack([part(y) for part, y in zip(self.parts, self.split(x), strict=True)], -1)
@@ -45,6 +52,27 @@ class Union:
 
     def _graph(self) -> FactorGraph:
         return join([view(part, FactorGraph) for part in self.parts])
+
+    def _quadratic(self) -> Quadratic:
+        parts = [view(part, Quadratic) for part in self.parts]
+        floors = [part.floor for part in parts if part.floor is not None]
+
+        def flat(values: Sequence[Tensor]) -> Tensor:
+            """Values of each part, of the shape of its event, end to end."""
+            shapes = [part.space.layout.event_shape for part in self.parts]
+            return torch.cat([v.expand(s).flatten() for v, s in zip(values, shapes, strict=True)])
+
+        def matvec(x: Tensor) -> Tensor:
+            products = [part.matvec(y) for part, y in zip(parts, self.split(x), strict=True)]
+            return torch.cat([each.reshape(*x.shape[:-1], -1) for each in products], dim=-1)
+
+        return Quadratic(
+            matvec=matvec,
+            linear=flat([part.linear for part in parts]),
+            constant=torch.stack([part.constant for part in parts]),
+            diagonal=flat([part.diagonal for part in parts]),
+            floor=torch.stack(floors) if len(floors) == len(parts) else None,
+        )
 
 
 def union(energies: Sequence[Energy]) -> Union:
