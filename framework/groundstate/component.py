@@ -68,8 +68,7 @@ class Component:
             object.__setattr__(self, field, _words(field, getattr(self, field)))
         _check_name(self.kind, self.name)
         where = f"`Component` {self.key!r}: "
-        if not isinstance(self.summary, str) or not self.summary.strip():
-            raise ValueError(f"{where}`summary` must say in one line what it is; it is empty.")
+        _check_summary(where, self.summary)
         _check_object(where, "target", self.target)
         if not self.examples:
             raise ValueError(
@@ -96,6 +95,11 @@ def _check_name(kind: object, name: object) -> None:
             f"`name` must be lower-case words joined by `-`, such as 'mean-field'; got {name!r} "
             f"for a component of kind {kind!r}."
         )
+
+
+def _check_summary(where: str, summary: object) -> None:
+    if not isinstance(summary, str) or not summary.strip():
+        raise ValueError(f"{where}`summary` must say in one line what it is; got {summary!r}.")
 
 
 def _check_object(where: str, field: str, value: object) -> None:

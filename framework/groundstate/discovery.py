@@ -107,9 +107,10 @@ def _sources(distribution: Any) -> tuple[Source, ...]:
     # The Distribution API parses the whole of METADATA as an e-mail, which takes as long as all
     # the rest of the scan, and fails where the file is missing.
     metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    header = dict(
-        line.split(": ", 1) for line in metadata.split("\n\n", 1)[0].splitlines() if ": " in line
-    )
+    header: dict[str, str] = {}
+    for line in metadata.split("\n\n", 1)[0].splitlines():
+        field, _, text = line.partition(": ")
+        header.setdefault(field, text.strip())
     place = str(getattr(distribution, "_path", ""))  # for messages only: public API hides it
     folder = place.replace("\\", "/").rsplit("/", 1)[-1]
     name = header.get("Name") or folder.split("-", 1)[0] or "unknown"
@@ -246,7 +247,7 @@ def _each(source: Source, answers: list[object], faults: list[Fault]) -> Iterato
             continue
         try:
             with redirect_stdout(sys.stderr):
-                yield from answer  # pyright: ignore[reportUnknownVariableType]
+                yield from answer
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:

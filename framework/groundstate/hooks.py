@@ -11,7 +11,7 @@ hookimpl = pluggy.HookimplMarker("groundstate")
 
 
 @hookspec
-def groundstate_components() -> Iterable[Component]:  # type: ignore[empty-body]
+def groundstate_components() -> Iterable[Component]:
     """Return or yield what the plugin offers, as data.
 
     Import nothing heavy to do so: targets and examples are named as strings.

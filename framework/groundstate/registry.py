@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from groundstate.component import Component, Registered, normalized
 from groundstate.configuration import Configuration, PluginEntry, Where, read
-from groundstate.discovery import Offer, Source, ask, import_entry_point, register, scan
+from groundstate.discovery import Offer, Source, ask, import_entry_point, register, scan, told
 from groundstate.errors import (
     ConfigurationError,
     ConfigurationFault,
@@ -21,7 +21,7 @@ from groundstate.errors import (
 from groundstate.locate import written
 from groundstate.naming import Names, cure, settle
 from groundstate.selection import STRICT, Selection, select, switched_on
-from groundstate.targets import examples_of, execute, promised, source_of, target_of
+from groundstate.targets import broken, examples_of, execute, promised, source_of, target_of
 
 if TYPE_CHECKING:
     from groundstate.settings import Signature
@@ -146,7 +146,13 @@ class Registry(Mapping[str, Registered]):
         """A component's settings and inputs."""
         from groundstate.settings import describe  # imports pydantic
 
-        return describe(key, self.resolve(key))
+        target = self.resolve(key)
+        try:
+            signature = describe(key, target)
+            signature.model  # noqa: B018 - a setting of a kind that pydantic refuses shows here
+        except Exception as error:
+            raise broken(self[key], f"its settings cannot be read: {told(error)}") from error
+        return signature
 
     def schema(self, key: str) -> dict[str, object]:
         """JSON schema of a component's settings."""
@@ -222,7 +228,11 @@ class Registry(Mapping[str, Registered]):
         return f"{text} Of kind {kind}, {_listed(fitting) or 'none'} would fit."
 
     def deep_faults(self) -> tuple[Fault, ...]:
-        """Faults that only importing shows: every target, signature and example is tried."""
+        """Faults that only importing shows: every target, signature and example is tried.
+
+        Raises:
+            PluginError: There are some and `GROUNDSTATE_STRICT` is set.
+        """
         faults: list[Fault] = []
         for record in self.components():
             try:
@@ -230,6 +240,8 @@ class Registry(Mapping[str, Registered]):
                 self.examples(record.qualified)
             except PluginError as error:
                 faults += error.faults
+        if faults and switched_on(STRICT):
+            raise PluginError(tuple(dict.fromkeys(faults)))
         return tuple(dict.fromkeys(faults))
 
     def _why_not(self, key: str) -> str:
@@ -237,11 +249,9 @@ class Registry(Mapping[str, Registered]):
             claimants = self.names.contested[key]
             who = " and by ".join(f"{r.distribution} {r.version}".strip() for r in claimants)
             owner = self.configuration.owners.get(key)
-            if owner is not None:
-                return (
-                    f"{key!r} belongs to {owner}, which does not provide it here "
-                    f"(`pip install {owner}`); it is claimed by {who}. {cure(key, claimants)}"
-                )
+            if owner is not None and len(claimants) == 1:
+                text = f"{key!r} belongs to {owner}, which does not provide it here"
+                return f"{text} (`pip install {owner}`). {who} claims it: {cure(key, claimants)}"
             return f"{key!r} is claimed by {who}. {cure(key, claimants)}"
         known = [*self.names.plain, *(k for p in self.plugins for k in p.provides)]
         if ":" in key:
@@ -323,7 +333,7 @@ def assemble(configuration: Configuration, selection: Selection) -> Registry:
     sources, faults = scan() if selection.plugins else ((), ())
     records: list[Registered] = []
     rows: list[Plugin] = []
-    trouble = list(faults)
+    trouble = [f for f in faults if selection.wants(f.entry_point, f.distribution)]
     for source in sources:
         if not selection.wants(source.name, source.distribution):
             rows.append(_row(source, "disabled", _indexed(configuration, source.distribution)))
@@ -331,7 +341,10 @@ def assemble(configuration: Configuration, selection: Selection) -> Registry:
         offer = ask(source, lambda source=source: import_entry_point(source))
         records += register(source, offer.components)
         trouble += offer.faults
-        rows.append(_row(source, _state(offer), tuple(c.key for c in offer.components)))
+        keys = [component.key for component in offer.components]
+        if offer.faults:  # what it would provide if it worked helps to say why a name is missing
+            keys += [key for key in _indexed(configuration, source.distribution) if key not in keys]
+        rows.append(_row(source, _state(offer), tuple(keys)))
     installed = {normalized(source.distribution) for source in sources}
     for entry in configuration.plugins.values():
         if entry.module is not None:

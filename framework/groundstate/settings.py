@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -107,7 +107,7 @@ class Signature:
         """The JSON schema of the settings, for editors and `--json`."""
         found: object = _finite(self.model.model_json_schema(by_alias=True))
         assert isinstance(found, dict)
-        return typing.cast(dict[str, object], found)
+        return cast(dict[str, object], found)
 
     def check(self, values: Mapping[str, object], *, later: Collection[str] = ()) -> Checked:
         """Check values and find every fault.
@@ -180,16 +180,16 @@ def describe(key: str, target: Callable[..., object]) -> Signature:
     )
 
 
-def _parameter(name: str, annotation: object, default: object, text: str) -> Parameter:
+def _parameter(name: str, annotation: Any, default: object, text: str) -> Parameter:
     if isinstance(annotation, dataclasses.InitVar):
-        annotation = annotation.type
+        annotation = cast(Any, annotation).type
     setting, mixed = _setting(annotation)
     return Parameter(
         name=name, annotation=annotation, default=default, setting=setting, mixed=mixed, text=text
     )
 
 
-def _defaults(target: Callable[..., object]) -> dict[str, object]:
+def _defaults(target: Any) -> dict[str, object]:
     """Parameter -> default, in order; `_MISSING` for none."""
     if isinstance(target, type) and dataclasses.is_dataclass(target):
         factories = {
@@ -200,17 +200,17 @@ def _defaults(target: Callable[..., object]) -> dict[str, object]:
     else:
         factories = {}
     skip = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    found = inspect.signature(target).parameters.values()
+    found = inspect.signature(cast(Any, target)).parameters.values()
     return {p.name: factories.get(p.name, p.default) for p in found if p.kind not in skip}
 
 
-def _hints(target: Callable[..., object]) -> dict[str, object]:
+def _hints(target: Any) -> dict[str, object]:
     if isinstance(target, type) and dataclasses.is_dataclass(target):
         owners: list[Any] = [base for base in reversed(target.__mro__) if base is not object]
     elif isinstance(target, type):
         owners = [inspect.unwrap(target.__init__)]
     else:
-        owners = [inspect.unwrap(target)]
+        owners = [inspect.unwrap(cast(Any, target))]
     hints: dict[str, object] = {}
     for owner in owners:
         try:
@@ -251,7 +251,8 @@ def _setting(annotation: Any) -> tuple[Any, bool]:
         if any(part is not ... and (part[0] is None or part[1]) for part in inners):
             return None, False
         parts = tuple(part if part is ... else part[0] for part in inners)
-        return _lax(tuple[parts] if origin is tuple else origin[parts]), False
+        generic: Any = origin
+        return _lax(generic[parts]), False
     return None, False
 
 
@@ -272,7 +273,8 @@ def _lax(annotation: Any) -> Any:
 def _default(parameter: Parameter) -> Any:
     if parameter.required:
         return ...
-    return parameter.default if isinstance(parameter.default, _PLAIN) else None
+    plain = isinstance(parameter.default, _PLAIN)
+    return cast(Any, parameter.default) if plain else None
 
 
 def _problems(details: Sequence[Any]) -> list[Problem]:
@@ -295,9 +297,9 @@ def _problems(details: Sequence[Any]) -> list[Problem]:
 def _finite(value: object) -> object:
     """JSON has no infinities: write them as words."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in typing.cast(dict[str, object], value).items()}
+        return {key: _finite(item) for key, item in cast(dict[str, object], value).items()}
     if isinstance(value, list):
-        return [_finite(item) for item in typing.cast(list[object], value)]
+        return [_finite(item) for item in cast(list[object], value)]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

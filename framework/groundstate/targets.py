@@ -111,9 +111,9 @@ def examples_of(record: Registered) -> Sequence[object]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _broken(record, f"its examples failed with {told(error)}", error) from error
+        raise broken(record, f"its examples failed with {told(error)}", error) from error
     if not found:
-        raise _broken(record, "its `examples` gave none; a component must show at least one")
+        raise broken(record, "its `examples` gave none; a component must show at least one")
     return found
 
 
@@ -126,18 +126,18 @@ def _object(record: Registered, field: str, named: object) -> Callable[..., obje
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _broken(record, _import_cause(field, named, error), error) from error
+        raise broken(record, _import_cause(field, named, error), error) from error
     for part in attribute.split("."):
         try:
             value = getattr(value, part)
         except AttributeError:
             hint = nearest(part, dir(value))
             cause = f"its {field} {named!r} does not exist: {module!r} has no {part!r}.{hint}"
-            raise _broken(record, cause) from None
+            raise broken(record, cause) from None
         except ImportError as error:  # a lazy module resolves the name only now
-            raise _broken(record, _import_cause(field, named, error), error) from error
+            raise broken(record, _import_cause(field, named, error), error) from error
     if not callable(value):
-        raise _broken(record, f"its {field} {named!r} is {value!r}, not a class or function")
+        raise broken(record, f"its {field} {named!r} is {value!r}, not a class or function")
     return value
 
 
@@ -157,7 +157,8 @@ def _import_cause(field: str, named: str, error: BaseException) -> str:
     return f"its {field} {named!r} could not be imported: {told(error)}"
 
 
-def _broken(record: Registered, cause: str, error: BaseException | None = None) -> PluginError:
+def broken(record: Registered, cause: str, error: BaseException | None = None) -> PluginError:
+    """The error that one component cannot be used."""
     fault = Fault(
         distribution=record.distribution,
         version=record.version,
