@@ -1,45 +1,42 @@
 """The one door to scikit-learn and scikit-image, which ship without complete types."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
-
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Mixture(Protocol):
-    """A fitted density of colours."""
-
-    def score_samples(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log density, in nats, of each row."""
-        ...
-
-
-def fit_mixture(
-    samples: NDArray[np.float64], components: int, variance: float, seed: int
-) -> Mixture:
-    """Fits a Gaussian mixture with full covariances.
+def mixture_log_density(
+    samples: NDArray[np.float64],
+    points: NDArray[np.float64],
+    *,
+    components: int,
+    variance: float,
+    seed: int,
+) -> NDArray[np.float64]:
+    """The log density, in nats, at each point of a Gaussian mixture fitted to samples.
 
     Args:
         samples: One row per sample; at least one.
-        components: Gaussians; at most one per five samples is used, and at least one.
+        points: One row per point.
+        components: Gaussians, with full covariances; at most one per five samples, and one per
+            distinct sample, is used.
         variance: Added to every covariance's diagonal.
         seed: Seed of the starting points.
     """
     from sklearn.mixture import GaussianMixture
 
-    count = max(1, min(components, len(samples) // 5))
+    distinct = len(np.unique(samples, axis=0))
+    count = max(1, min(components, len(samples) // 5, distinct))
     mixture = GaussianMixture(count, reg_covar=variance, random_state=seed)
     # scikit-learn wants two samples; one twice is the same density.
     mixture.fit(samples if len(samples) > 1 else np.repeat(samples, 2, axis=0))
-    return cast(Mixture, mixture)
+    return cast(NDArray[np.float64], mixture.score_samples(points))
 
 
 def slic_labels(image: NDArray[np.float64], segments: int, compactness: float) -> NDArray[np.int64]:
     """SLIC superpixels of an sRGB image in [0, 1], numbered from 0 without gaps."""
-    from skimage.segmentation import slic
+    from skimage.segmentation import slic  # pyright: ignore[reportUnknownVariableType]
 
     labels = cast(
         NDArray[np.int64],

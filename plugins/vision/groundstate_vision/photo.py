@@ -35,6 +35,8 @@ class PhotoDataset:
             shipped strokes, else the truth is unknown.
         labels: Names of the labels, in order; empty takes those of the stroke file.
         components: Gaussians in each label's colour model.
+        position: How much a pixel's place counts beside its colour: the photo's longest side is
+            worth so many Lab units. 0 for colour alone.
         outliers: Share of pixels whose colour says nothing; bounds the costs.
         stroke_cost: Cost in nats of another label than the drawn one, on strokes.
         seed: Seed of the colour models' starting points.
@@ -46,7 +48,8 @@ class PhotoDataset:
     strokes: str | None = None
     truth: str | None = None
     labels: tuple[str, ...] = ()
-    components: Annotated[int, Ge(1)] = 4
+    components: Annotated[int, Ge(1)] = 6
+    position: Annotated[float, Ge(0)] = 30.0
     outliers: Annotated[float, Gt(0), Lt(1)] = 0.01
     stroke_cost: Annotated[float, Gt(0)] = 100.0
     seed: Annotated[int, Ge(0)] = 0
@@ -65,6 +68,7 @@ class PhotoDataset:
             strokes,
             labels=len(labels),
             components=self.components,
+            position=self.position,
             outliers=self.outliers,
             stroke_cost=self.stroke_cost,
             seed=self.seed,
