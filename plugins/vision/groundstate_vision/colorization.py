@@ -28,9 +28,9 @@ class ColorizationDataset:
     Each set of hints is one problem of the batch; a and b are two right-hand sides of one system.
 
     Outputs: `guide` [height, width, 1], the lightness in [0, 1]; `pinned` [hints, 1, height,
-    width], where the colour is given; `values` [hints, 2, height, width], a and b there, in Lab
-    units, and 0 elsewhere; `lightness` [height, width], L in 0..100; `reference` [height, width,
-    3], the original, sRGB in [0, 1]; `names`, one per set of hints.
+    width], 1 where the colour is given and 0 elsewhere; `values` [hints, 2, height, width], a and b
+    there, in Lab units, and 0 elsewhere; `lightness` [height, width], L in 0..100; `reference`
+    [height, width, 3], the original, sRGB in [0, 1]; `names`, one per set of hints.
 
     Attributes:
         image: Path of an image file, or astronaut, chelsea, coffee, rocket (from scikit-image).
@@ -41,7 +41,7 @@ class ColorizationDataset:
         patch_size: Side of a patch, in pixels of the photo as loaded.
         seed: Of the places, uniform among those where the whole patch is inside the photo; patches
             may overlap, and the first ten of fifty are the ten of the set of ten.
-        dtype: Of all outputs but `pinned`.
+        dtype: Of all outputs.
     """
 
     image: str = "coffee"
@@ -68,7 +68,7 @@ class ColorizationDataset:
         dtype = torch.float32 if self.dtype == "float32" else torch.float64
         return {
             "guide": (lab[..., :1] / 100).to(dtype),
-            "pinned": torch.stack([area for area, _ in hints.values()])[:, None],
+            "pinned": torch.stack([area for area, _ in hints.values()])[:, None].to(dtype),
             "values": torch.stack([colour for _, colour in hints.values()]).to(dtype),
             "lightness": lab[..., 0].to(dtype),
             "reference": photo.pixels.to(dtype),
@@ -81,7 +81,7 @@ class ColorizationDataset:
         if x is not None:
             results = coloured(lightness, x.detach().cpu().to(lightness))
             return {name: to_bytes(picture) for name, picture in zip(names, results, strict=True)}
-        pinned = cast(Tensor, outputs["pinned"])[:, 0]
+        pinned = cast(Tensor, outputs["pinned"])[:, 0] > 0
         values = cast(Tensor, outputs["values"])
         hinted = {
             # Flattening the light under a hint makes grey hints visible, too.

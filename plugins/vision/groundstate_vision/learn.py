@@ -5,6 +5,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_SAMPLES = 20_000
+"""More samples than this make no better mixture of a few Gaussians, only a slower one."""
+
 
 def mixture_log_density(
     samples: NDArray[np.float64],
@@ -17,7 +20,7 @@ def mixture_log_density(
     """The log density, in nats, at each point of a Gaussian mixture fitted to samples.
 
     Args:
-        samples: One row per sample; at least one.
+        samples: One row per sample; at least one. Of very many, every n-th is used.
         points: One row per point.
         components: Gaussians, with full covariances; at most one per five samples, and one per
             distinct sample, is used.
@@ -26,6 +29,7 @@ def mixture_log_density(
     """
     from sklearn.mixture import GaussianMixture
 
+    samples = samples[:: -(-len(samples) // MOST_SAMPLES)]
     distinct = len(np.unique(samples, axis=0))
     count = max(1, min(components, len(samples) // 5, distinct))
     mixture = GaussianMixture(count, reg_covar=variance, random_state=seed)
