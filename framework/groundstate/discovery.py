@@ -181,9 +181,11 @@ def _import_trouble(source: Source, error: BaseException) -> tuple[str, str]:
             cause,
             f"Its files are gone: `pip install --force-reinstall {name}`, or uninstall it.",
         )
-    root = missing.split(".")[0]
+    # What pip calls the module's distribution is not known: PIL is pillow, and guessing invites
+    # strangers' packages.
     return cause, (
-        f"Install the missing module, `pip install {root}`, or disable the plugin with "
+        f"Install what provides {missing.split('.')[0]!r}: `pip install {source.distribution}` "
+        "does if its author declared it; or disable the plugin with "
         f"GROUNDSTATE_DISABLE={source.name}."
     )
 

@@ -37,7 +37,8 @@ class Fault:
     def __str__(self) -> str:
         """The fault on one line."""
         name = f"{self.distribution} {self.version}".strip()
-        text = f"{name} (plugin {self.entry_point!r}): {self.cause.rstrip('.')}. {self.cure}"
+        stop = "" if self.cause.endswith(("?", ".")) else "."
+        text = f"{name} (plugin {self.entry_point!r}): {self.cause}{stop} {self.cure}"
         return " ".join(text.split())
 
 

@@ -179,7 +179,8 @@ def _cure(record: Registered, error: BaseException | None) -> str:
             requirement, _, modules = extra.partition(":")
             if not modules.strip() or root in modules.replace(",", " ").split():
                 return f"Install the optional part: `pip install '{requirement.strip()}'`."
-        return f"Install it: `pip install {root}`."
+        name = record.distribution
+        return f"Install what provides it: `pip install {name}` does if its author declared it."
     if record.local is not None:
         return f"Correct {record.local}."
     if not record.version:
