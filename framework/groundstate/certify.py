@@ -39,14 +39,19 @@ def magnitude(
         quadratic = view(energy, Quadratic)
         terms = 0.5 * (x * quadratic.matvec(x)).abs() + (x * quadratic.linear).abs()
         return layout.sum(terms) + quadratic.constant.abs()
-    if FactorGraph in energy.views and layout.segments is None:
+    if FactorGraph in energy.views:
         graph = view(energy, FactorGraph)
         labels = x.flatten(x.dim() - len(layout.event_shape))
         total = graph.constant.abs()
         for group in graph.groups:
-            total = total + group.energies(labels).abs().sum(-1)
+            total = total + graph.total(group, _finite(group.energies(labels)).abs())
         return total
-    return value.abs()
+    return _finite(value).abs()
+
+
+def _finite(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """0 for what is infinite: a violated constraint is exact, it does not round."""
+    return torch.where(values.isfinite(), values, 0.0)
 
 
 def exact_energy(energy: Energy, x: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -7,7 +7,7 @@ without padding.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
@@ -118,12 +118,15 @@ class FactorGraph:
     Attributes:
         counts: number of labels of each variable.
         groups: the factors.
-        constant: c, in nats.
+        constant: c, in nats; one per problem.
+        segments: the problem of each variable, where problems of different sizes lie end to end
+            (see `groundstate.union`); no factor reaches across. None where there is one event.
     """
 
     counts: Int[Tensor, " variables"]
     groups: tuple[FactorGroup, ...]
     constant: Float[Tensor, "*batch"]
+    segments: Int[Tensor, " variables"] | None = None
 
     @cached_property
     def offsets(self) -> Int[Tensor, " variables"]:
@@ -136,6 +139,14 @@ class FactorGraph:
         return int(self.counts.sum())
 
     @cached_property
+    def width(self) -> int | None:
+        """The number of labels, where all variables have the same; None where they differ."""
+        if not len(self.counts):
+            return 1
+        low, high = int(self.counts.min()), int(self.counts.max())
+        return low if low == high else None
+
+    @cached_property
     def variable_of_entry(self) -> Int[Tensor, " entries"]:
         variables = torch.arange(len(self.counts), device=self.counts.device)
         return variables.repeat_interleave(self.counts)
@@ -145,11 +156,23 @@ class FactorGraph:
         position = torch.arange(self.entries, device=self.counts.device)
         return position - self.offsets[self.variable_of_entry]
 
-    def energy(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch"]:
+    def total(
+        self, group: FactorGroup, values: Float[Tensor, "*batch factors"]
+    ) -> Float[Tensor, "..."]:
+        """Sum of one number per factor of `group` over each problem."""
+        if self.segments is None:
+            return values.sum(-1)
+        each = torch.arange(group.count, device=group.owners.device)
+        problem = self.segments[group.slots[torch.searchsorted(group.owners, each)]]
+        zeros = values.new_zeros((*values.shape[:-1], self.constant.shape[-1]))
+        return zeros.index_add(-1, problem, values)
+
+    def energy(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "..."]:
         """Energy of each labelling, in nats."""
-        total = self.constant
+        problems = () if self.segments is None else self.constant.shape[-1:]
+        total = self.constant.expand((*labels.shape[:-1], *problems))
         for group in self.groups:
-            total = total + group.energies(labels).sum(-1)
+            total = total + self.total(group, group.energies(labels))
         return total
 
     def moves(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch entries"]:
@@ -163,13 +186,13 @@ class FactorGraph:
         """The independent-minimum bound: no labelling has a lower energy than Σ_f min f."""
         total = self.constant
         for group in self.groups:
-            total = total + group.minima().sum(-1)
+            total = total + self.total(group, group.minima())
         return total
 
     def touching(self, variables: Bool[Tensor, " variables"]) -> "FactorGraph":
         """The same variables with only the factors that touch some of these."""
         groups = tuple(group.touching(variables) for group in self.groups)
-        return FactorGraph(counts=self.counts, groups=groups, constant=self.constant)
+        return replace(self, groups=groups)
 
     def one_hot(
         self, labels: Int[Tensor, "*batch variables"], dtype: torch.dtype
@@ -182,9 +205,8 @@ class FactorGraph:
         self, scores: Float[Tensor, "*batch entries"]
     ) -> Int[Tensor, "*batch variables"]:
         """Label of the lowest score of each variable; the first one on ties."""
-        if bool((self.counts == self.counts[:1]).all()):
-            width = int(self.counts[0]) if len(self.counts) else 1
-            return scores.reshape(*scores.shape[:-1], -1, width).argmin(-1)
+        if self.width is not None:
+            return scores.reshape(*scores.shape[:-1], -1, self.width).argmin(-1)
         index = self.variable_of_entry.expand(scores.shape)
         shape = (*scores.shape[:-1], len(self.counts))
         lowest = scores.new_full(shape, float("inf")).scatter_reduce(-1, index, scores, "amin")
@@ -212,7 +234,7 @@ class FactorGraph:
 
 
 def join(graphs: Sequence[FactorGraph]) -> FactorGraph:
-    """Several graphs end to end as one, whose constants are dropped (they differ per graph)."""
+    """Several graphs end to end as one, with a problem per graph."""
     counts = torch.cat([graph.counts for graph in graphs])
     total = int(counts.sum())
     groups: list[FactorGroup] = []
@@ -224,5 +246,11 @@ def join(graphs: Sequence[FactorGraph]) -> FactorGraph:
         ]
         variables += len(graph.counts)
         entries += graph.entries
-    zero = graphs[0].constant.new_zeros(())
-    return FactorGraph(counts=counts, groups=tuple(groups), constant=zero)
+    sizes = torch.tensor([len(graph.counts) for graph in graphs], device=counts.device)
+    problems = torch.arange(len(graphs), device=counts.device)
+    return FactorGraph(
+        counts=counts,
+        groups=tuple(groups),
+        constant=torch.stack([graph.constant for graph in graphs]),
+        segments=problems.repeat_interleave(sizes),
+    )

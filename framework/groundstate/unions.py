@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Shaped
@@ -28,7 +29,7 @@ class Union:
     @property
     def views(self) -> Views:
         made: dict[type, Callable[[], object]] = {
-            FactorGraph: self._graph,
+            FactorGraph: lambda: self._graph,
             Quadratic: self._quadratic,
         }
         return {
@@ -50,6 +51,7 @@ class Union:
             for piece, shape in zip(pieces, shapes, strict=True)
         ]
 
+    @cached_property
     def _graph(self) -> FactorGraph:
         return join([view(part, FactorGraph) for part in self.parts])
 
