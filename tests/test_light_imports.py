@@ -12,7 +12,7 @@ SLOW = ["asyncio", "unittest", "multiprocessing", "http", "ctypes"]
 CASES = {
     "import": "",
     "load": "gs.load(warn=False)",
-    "list": "registry = gs.load(warn=False)\nregistry.components(), registry.plugins, list(registry)",
+    "list": "registry = gs.load(warn=False)\nregistry.components(), [*registry]",
     "show": "for record in gs.load(warn=False).components(): record.component.summary",
     "unknown": (
         "try: gs.load(warn=False)['solver/nothing-like-it']\nexcept KeyError as error: str(error)"

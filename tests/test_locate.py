@@ -12,12 +12,15 @@ CASES = [
     ("[a.b]\nx = 1", {("a",): 1, ("a", "b"): 1, ("a", "b", "x"): 2}),
     ('[presets."solver/cg"]\ns = 1e-6', {("presets", "solver/cg", "s"): 2}),
     ("[p.'a.b']\nx=1", {("p", "a.b", "x"): 2}),
-    ("[ a . \"b\" ]\nx = 1", {("a", "b", "x"): 2}),
+    ('[ a . "b" ]\nx = 1', {("a", "b", "x"): 2}),
     ("a.b.c = 1\na.d = 2", {("a", "b", "c"): 1, ("a", "d"): 2}),
     ('x = { use = "[no]", k = "# = }" } # } \ny = 1', {("x", "k"): 1, ("y",): 2}),
     ("x = [\n 1, # one ]\n 2,\n]\ny = 3", {("x", 0): 2, ("x", 1): 3, ("y",): 5}),
-    ('x = [\n {a = 1},\n {b = [1,\n2]},\n]', {("x", 1, "b"): 3, ("x", 1, "b", 1): 4}),
-    ("[[t]]\na=1\n[[t]]\na=2\n[t.u]\nb=1", {("t", 0, "a"): 2, ("t", 1, "a"): 4, ("t", 1, "u", "b"): 6}),
+    ("x = [\n {a = 1},\n {b = [1,\n2]},\n]", {("x", 1, "b"): 3, ("x", 1, "b", 1): 4}),
+    (
+        "[[t]]\na=1\n[[t]]\na=2\n[t.u]\nb=1",
+        {("t", 0, "a"): 2, ("t", 1, "a"): 4, ("t", 1, "u", "b"): 6},
+    ),
     ('s = """\n[x]\na = 1\n"""\nb = 1', {("s",): 1, ("b",): 5}),
     ("s = '''\n[x] \"\"\"\n'''\nb = 1", {("b",): 4}),
     ('s = """a""" \nt = """""q"""""\nb = 1', {("t",): 2, ("b",): 3}),
@@ -49,10 +52,14 @@ def test_the_paths_are_those_of_tomllib(text, expected):
     assert set(lines_of(text)) == set(paths(tomllib.loads(text)))
 
 
-@pytest.mark.parametrize("text", ["[", "a = ", "a = [1,", 'a = "', "= 1", "a = {b", "]]", "a b", "[]\n="])
+@pytest.mark.parametrize(
+    "text", ["[", "a = ", "a = [1,", 'a = "', "= 1", "a = {b", "]]", "a b", "[]\n="]
+)
 def test_broken_text_ends(text):
     lines_of(text)
 
 
 def test_a_path_reads_as_written():
-    assert written(("presets", "solver/cg", "compare", 1, "x")) == 'presets."solver/cg".compare[1].x'
+    assert (
+        written(("presets", "solver/cg", "compare", 1, "x")) == 'presets."solver/cg".compare[1].x'
+    )

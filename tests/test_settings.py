@@ -82,7 +82,9 @@ def test_what_toml_has_becomes_what_the_target_wants():
 
 
 def test_only_what_was_given_is_passed_on():
-    assert describe("solver/x", Everything).check({"rate": 0.5, "image": 0}).settings == {"rate": 0.5}
+    assert describe("solver/x", Everything).check({"rate": 0.5, "image": 0}).settings == {
+        "rate": 0.5
+    }
 
 
 def test_values_of_python_fit_as_well():
@@ -189,7 +191,7 @@ def test_inherited_and_init_only_fields_are_read():
     assert [p.name for p in describe("solver/x", Derived).settings] == ["a", "c", "b"]
 
 
-LATER = '''
+LATER = """
 from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -215,7 +217,7 @@ class Module(nn.Module):
         super().__init__()
 
 def function(rate: Annotated[float, Gt(0)], image: Float[Tensor, "a b"]) -> Plain: ...
-'''
+"""
 
 
 @pytest.mark.parametrize("hooked", [False, True])

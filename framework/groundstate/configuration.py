@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from groundstate.errors import ConfigurationError, ConfigurationFault, nearest
-from groundstate.locate import KeyPath, written
+from groundstate.locate import KeyPath, lines_of, written
 
 SCHEMA = 1
 """The version of the file format that this core reads."""
@@ -40,12 +40,12 @@ class File:
 
     Attributes:
         path: Where it is.
-        lines: Line of every key in it.
+        text: What it holds.
         shipped: Whether it came with groundstate: its names belong to their distributions.
     """
 
     path: Path
-    lines: Mapping[KeyPath, int] = field(repr=False)
+    text: str = field(repr=False)
     shipped: bool
 
 
@@ -63,8 +63,9 @@ class Where:
     @property
     def line(self) -> int | None:
         """The line of this key, or of the nearest key that encloses it."""
+        lines = lines_of(self.file.text)
         for end in range(len(self.path), 0, -1):
-            if (line := self.file.lines.get(self.path[:end])) is not None:
+            if (line := lines.get(self.path[:end])) is not None:
                 return line
         return None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from groundstate.configuration import Pipeline, Use
 from groundstate.errors import ConfigurationError, PluginError, RegistryError
+from groundstate.locate import lines_of
 from groundstate.registry import Registry
 
 
@@ -64,8 +65,10 @@ def explain(registry: Registry, pipeline: Pipeline, *, deep: bool = False) -> Ex
     """
     file = pipeline.where.file
     reason = f"{'shipped' if file.shipped else 'yours'}, {pipeline.where}"
-    shipped = (other for other in registry.configuration.files if other.shipped)
-    if not file.shipped and any(("pipelines", pipeline.name) in f.lines for f in shipped):
+    shipped = [other for other in registry.configuration.files if other.shipped]
+    if not file.shipped and any(
+        ("pipelines", pipeline.name) in lines_of(other.text) for other in shipped
+    ):
         reason += ", in place of the shipped one"
     return Explanation(
         name=pipeline.name,

@@ -2,8 +2,9 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 KeyPath = tuple[str | int, ...]
 """Keys and array indices from the top, such as `("pipelines", "segment", "compare", 1)`."""
@@ -23,7 +24,8 @@ _ESCAPES = {
 }
 
 
-def lines_of(text: str) -> dict[KeyPath, int]:
+@lru_cache(maxsize=16)  # a pure function; looking at plugins alone never needs it
+def lines_of(text: str) -> Mapping[KeyPath, int]:
     """Map every table, key and array item of a valid TOML text to its line, from 1.
 
     A key inside an inline table gets its own line, too. What a text that is not valid TOML gives

@@ -24,7 +24,6 @@ from groundstate.configuration import (
     scalar_trouble,
 )
 from groundstate.errors import ConfigurationError, ConfigurationFault, nearest
-from groundstate.locate import lines_of
 
 KEY = re.compile(r"([A-Za-z0-9][\w.-]*:)?[a-z]+/[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
@@ -45,10 +44,23 @@ def read_file(path: Path, *, shipped: bool) -> Configuration:
         found = _AT_LINE.search(str(error))
         line = int(found.group(1)) if found else text.count("\n") + 1
         raise _unreadable(path, line, f"not valid TOML: {error}.") from None
-    file = File(path=path, lines=lines_of(text), shipped=shipped)
+    file = File(path=path, text=text, shipped=shipped)
     reader = _Reader(file)
     reader.schema(data)
     return reader.configuration(data)
+
+
+def read_pipeline(path: Path, name: str, table: Table) -> Pipeline:
+    """A pipeline that stands in another file than a registry, such as the record of a run.
+
+    Raises:
+        ConfigurationError: The table is no pipeline.
+    """
+    reader = _Reader(File(path=path, text="", shipped=False))
+    pipeline = reader.configuration({"pipelines": {name: table}}).pipelines.get(name)
+    if reader.faults or pipeline is None:
+        raise ConfigurationError(reader.faults)
+    return pipeline
 
 
 def _text(path: Path) -> str:
@@ -119,7 +131,7 @@ class _Reader:
             if name in table:
                 place = where.below(name)
                 listed = self._names(table[name], place)
-                lists[name] = dict.fromkeys(listed, f"{place} ({name})")
+                lists[name] = dict.fromkeys(listed, f"{place} ({name})") if listed else {}
         return lists.get("disable", {}), lists.get("allow")
 
     def _plugin(self, name: str, table: Table, where: Where) -> PluginEntry | None:

@@ -387,7 +387,7 @@ def _uninstalled(entry: PluginEntry, selection: Selection) -> Plugin:
         name=entry.name,
         distribution=entry.distribution or "",
         version="",
-        origin=str(entry.where),
+        origin=f"known from {entry.where.file.path}",
         state="not installed" if selection.plugins else "disabled",
         provides=entry.provides,
         install=entry.install if selection.plugins else "",
