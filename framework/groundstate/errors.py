@@ -86,6 +86,10 @@ class ConfigurationError(GroundstateError, ValueError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+class InputError(GroundstateError, ValueError):
+    """What a component was given cannot be used; names the component."""
+
+
 class ViewError(GroundstateError, TypeError):
     """An energy does not have the structure that was asked for."""
 
@@ -102,10 +106,14 @@ def nearest(name: str, names: Sequence[str], limit: int = 3) -> str:
     """A sentence that offers the names closest to `name`; empty when none is close."""
     from difflib import get_close_matches  # slow to import, and only errors need it
 
-    close = get_close_matches(name, sorted(set(names)), n=limit, cutoff=0.6)
-    if not close and "/" in name:  # the right word under the wrong kind
-        word = name.rsplit("/", 1)[1]
-        close = [known for known in sorted(set(names)) if known.rsplit("/", 1)[-1] == word][:limit]
+    known = sorted(set(names))
+    if "/" not in name:
+        close = get_close_matches(name, known, limit, 0.6)
+    else:  # a kind in common makes all names look alike: compare what follows it
+        kind, word = name.rsplit("/", 1)
+        alike = {key.rsplit("/", 1)[1]: key for key in known if key.startswith(f"{kind}/")}
+        close = [alike[found] for found in get_close_matches(word, list(alike), limit, 0.6)]
+        close += [key for key in known if key.endswith(f"/{word}") and key not in close]
     if not close:
         return ""
-    return f" Did you mean {' or '.join(repr(word) for word in close)}?"
+    return f" Did you mean {' or '.join(repr(word) for word in close[:limit])}?"
