@@ -1,0 +1,248 @@
+"""`solver/cg`: preconditioned conjugate gradients with a truthful end for every problem.
+
+The recurrence (Gaussian CRF spec §4.3) updates the remainder b - Ax without recomputing it, and in
+floating point the two drift apart. So its norm only says when to look: a problem has converged once
+the recomputed ‖b - Ax‖ / ‖b‖ is at most the tolerance. If it is not, the recurrence starts afresh
+from the true remainder; when that no longer halves it, floating point allows no more, and the
+problem has stalled (lineax and torchsparsegradutils recompute the residual for the same reason).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from groundstate.energy import Energy, view
+from groundstate.solver import Deadline, State
+from groundstate.space import Layout
+from groundstate.status import Status
+from groundstate.views import Quadratic
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from groundstate_gcrf.compiled import fits, iterate_compiled
+from groundstate_gcrf.preconditioner import MAKERS, Name
+from groundstate_gcrf.recurrence import Recurrence, iterate
+from groundstate_gcrf.structure import GridStencil
+
+
+@dataclass(frozen=True, kw_only=True)
+class CGState(State):
+    """State of conjugate gradients.
+
+    Attributes:
+        recurrence: where the recurrence stands; its `iterations` and `outcome` are per problem.
+        anchor: the configuration of the lowest true residual among the fresh starts.
+        anchor_residual: that residual, relative; infinite before the first fresh start.
+    """
+
+    recurrence: Recurrence
+    anchor: Shaped[Tensor, "..."]
+    anchor_residual: Float[Tensor, "*batch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConjugateGradients:
+    """Minimises E(x) = ½xᵀAx - bᵀx + c, so solves Ax = b, for a positive definite A.
+
+    One step is a block of `check_every` iterations of all problems together, after which the true
+    residual of each is recomputed. A problem ends CONVERGED, STALLED (its residual is as low as
+    floating point allows), INDEFINITE (pᵀAp ≤ 0 up to rounding) or DIVERGED (not finite). All is
+    relative: scaling A or b changes nothing. b = 0 gives x = 0 at once.
+
+    With the view `GridStencil`, on CPU and without gradients through the steps, the iterations run
+    in compiled code. Where `Quadratic.floor` is known each state has a bound on the minimum.
+
+    Attributes:
+        tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem.
+        preconditioner: "jacobi" divides by the diagonal of A; it never costs much.
+        check_every: iterations in a step.
+    """
+
+    tolerance: Annotated[float, Ge(0)] = 1e-6
+    preconditioner: Name = "jacobi"
+    check_every: Annotated[int, Ge(1)] = 64
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance must be at least 0, got {self.tolerance}")
+        if self.check_every < 1:
+            raise ValueError(f"check_every must be at least 1, got {self.check_every}")
+        if self.preconditioner not in MAKERS:
+            raise ValueError(
+                f"preconditioner must be one of {sorted(MAKERS)}, got {self.preconditioner!r}"
+            )
+
+    def init(
+        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
+    ) -> CGState:
+        quadratic, layout = view(energy, Quadratic), energy.space.layout
+        linear = quadratic.linear.expand(layout.shape)
+        scale, size = _scale(layout, linear.detach())
+        outcome = _first_verdict(layout, quadratic, size)
+        start = torch.zeros_like(linear) if x0 is None else x0
+        x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
+        never = torch.full_like(scale, float("inf"))
+        recurrence = Recurrence(
+            x=x,
+            remainder=torch.zeros_like(x),
+            direction=torch.zeros_like(x),
+            beta=torch.zeros_like(scale),
+            energy_norm=torch.zeros_like(scale),
+            scale=scale,
+            goal=torch.zeros_like(scale),
+            outcome=outcome,
+            iterations=torch.zeros_like(outcome),
+        )
+        return self._review(energy, recurrence, fresh=True, anchor=x, anchor_residual=never)
+
+    def step(self, energy: Energy, state: CGState, deadline: Deadline) -> CGState:
+        quadratic, before = view(energy, Quadratic), state.recurrence
+        preconditioner = MAKERS[self.preconditioner](energy)
+        diagonal = preconditioner.diagonal
+        if GridStencil in energy.views and diagonal is not None and fits(state.x):
+            stencil = view(energy, GridStencil)
+            after = iterate_compiled(before, stencil, diagonal, self.check_every, deadline)
+        else:
+            apply, layout = preconditioner.apply, energy.space.layout
+            after = iterate(before, quadratic, layout, apply, self.check_every, deadline)
+        after = _keep_finite(energy.space.layout, before, after)
+        return self._review(
+            energy, after, fresh=False, anchor=state.anchor, anchor_residual=state.anchor_residual
+        )
+
+    def status(self, state: CGState) -> Int[Tensor, "*batch"]:
+        return state.recurrence.outcome
+
+    def _review(
+        self,
+        energy: Energy,
+        now: Recurrence,
+        *,
+        fresh: bool,
+        anchor: Tensor,
+        anchor_residual: Tensor,
+    ) -> CGState:
+        """Recompute the residual of every problem, and judge each by it."""
+        quadratic, layout = view(energy, Quadratic), energy.space.layout
+        reference = _norm(layout, layout.expand(now.scale) * quadratic.linear)
+        reference = torch.where(reference > 0, reference, 1.0)
+        remainder = layout.expand(now.scale) * (quadratic.linear - quadratic.matvec(now.x))
+        residual = _norm(layout, remainder) / reference
+        running = now.outcome == Status.RUNNING
+        lost = running & ~residual.isfinite()
+        converged = running & (residual <= self.tolerance)
+        arrived = running & ~lost & ~converged
+        if not fresh:
+            arrived = arrived & (_norm(layout, now.remainder) <= now.goal)
+        stalled = arrived & ~(residual <= 0.5 * anchor_residual)
+        worse = stalled & (anchor_residual < residual)
+        outcome = now.outcome.masked_fill(converged, int(Status.CONVERGED))
+        outcome = outcome.masked_fill(stalled, int(Status.STALLED))
+        outcome = outcome.masked_fill(lost, int(Status.DIVERGED))
+        x, anew = now.x, layout.expand(arrived)
+        if bool(worse.any()):
+            x = torch.where(layout.expand(worse), anchor, x)
+            remainder = layout.expand(now.scale) * (quadratic.linear - quadratic.matvec(x))
+            residual = _norm(layout, remainder) / reference
+        apply = MAKERS[self.preconditioner](energy).apply
+        energy_norm = layout.dot(remainder, apply(remainder))
+        now = replace(
+            now,
+            x=x,
+            remainder=torch.where(anew, remainder, now.remainder),
+            beta=torch.where(arrived, torch.zeros_like(now.beta), now.beta),
+            energy_norm=torch.where(arrived, energy_norm, now.energy_norm),
+            goal=reference * self._trigger(layout, quadratic, now, reference),
+            outcome=outcome,
+        )
+        value, bound = _claims(layout, quadratic, x.detach(), remainder.detach(), now.scale)
+        return CGState(
+            x=x,
+            energy=value,
+            bound=bound,
+            residual=residual,
+            stats={"iterations": float(now.iterations.max()) if now.iterations.numel() else 0.0},
+            recurrence=now,
+            anchor=torch.where(anew, x.detach(), anchor),
+            anchor_residual=torch.where(arrived, residual, anchor_residual),
+        )
+
+    def _trigger(
+        self, layout: Layout, quadratic: Quadratic, now: Recurrence, reference: Tensor
+    ) -> Float[Tensor, "*batch"]:
+        """The relative residual to look at: the tolerance, or about what rounding leaves of b - Ax."""
+        terms = _norm(layout, layout.expand(now.scale) * (quadratic.diagonal * now.x))
+        floor = 0.1 * torch.finfo(terms.dtype).eps * terms / reference
+        return floor.clamp(min=self.tolerance)
+
+
+def _norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "*batch"]:
+    values = values.detach()
+    return layout.dot(values, values).sqrt()
+
+
+def _scale(
+    layout: Layout, linear: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """A power of 2 that brings the largest entry of each right-hand side near 1, and that entry."""
+    absolute = linear.abs()
+    if layout.segments is not None:
+        zeros = absolute.new_zeros(layout.batch_shape)
+        size = zeros.scatter_reduce(0, layout.segments, absolute, "amax")
+    elif layout.event_shape:
+        size = absolute.amax(tuple(range(-len(layout.event_shape), 0)))
+    else:
+        size = absolute
+    known = torch.where(size.isfinite() & (size > 0), size, 1.0)
+    limit = 1000 if linear.dtype == torch.float64 else 120
+    exponent = torch.frexp(known).exponent.clamp(-limit, limit)
+    return torch.ldexp(torch.ones_like(size), -exponent), size
+
+
+def _first_verdict(
+    layout: Layout, quadratic: Quadratic, size: Float[Tensor, "*batch"]
+) -> Int[Tensor, "*batch"]:
+    """What can be said before the first iteration."""
+    diagonal = quadratic.diagonal.detach().expand(layout.shape)
+    # an entry that is not positive is eᵀAe ≤ 0: proof enough
+    indefinite = layout.sum((diagonal <= 0).to(torch.int64)) > 0
+    finite = size.isfinite() & (layout.sum((~diagonal.isfinite()).to(torch.int64)) == 0)
+    outcome = torch.zeros_like(size, dtype=torch.int64)
+    outcome = outcome.masked_fill(size == 0, int(Status.CONVERGED))
+    outcome = outcome.masked_fill(indefinite, int(Status.INDEFINITE))
+    return outcome.masked_fill(~finite, int(Status.DIVERGED))
+
+
+def _keep_finite(layout: Layout, before: Recurrence, after: Recurrence) -> Recurrence:
+    """The state of before, and DIVERGED, where values overflowed or became NaN."""
+    lost = layout.sum((~after.x.isfinite()).to(torch.int64)) > 0
+    lost = lost | (after.outcome == Status.DIVERGED)
+    if not bool(lost.any()):
+        return after
+    where = layout.expand(lost)
+    return replace(
+        after,
+        x=torch.where(where, before.x, after.x),
+        remainder=torch.where(where, before.remainder, after.remainder),
+        direction=torch.where(where, before.direction, after.direction),
+        beta=torch.where(lost, before.beta, after.beta),
+        energy_norm=torch.where(lost, before.energy_norm, after.energy_norm),
+        outcome=after.outcome.masked_fill(lost, int(Status.DIVERGED)),
+    )
+
+
+def _claims(
+    layout: Layout, quadratic: Quadratic, x: Tensor, remainder: Tensor, scale: Tensor
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"] | None]:
+    """The energy, and the bound that the residual r gives: min E ≥ E(x) - ‖r‖² / (2 floor)."""
+    left = remainder / layout.expand(scale)
+    linear, constant = quadratic.linear.detach(), quadratic.constant.detach()
+    value = constant - 0.5 * layout.dot(x, linear + left)  # Ax = b - r
+    if quadratic.floor is None:
+        return value, None
+    distance = _norm(layout, left)
+    # what rounding may add to `value`: a bound must hold for the numbers as they are
+    terms = _norm(layout, x) * (_norm(layout, linear.expand_as(x)) + distance) + constant.abs()
+    slack = 16 * torch.finfo(value.dtype).eps * terms
+    return value, value - distance**2 / (2 * quadratic.floor.detach()) - slack

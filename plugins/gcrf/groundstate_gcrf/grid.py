@@ -1,0 +1,343 @@
+"""`energy/grid-gcrf`: a quadratic energy on a pixel grid, with some pixels pinned to values.
+
+E(x) = ½ Σ_{i~j} w_ij (x_i - x_j)² + ½ λ Σ_i x_i² + ½ β Σ_i h_i (x_i - α_i)²
+
+over the edges i~j of the 4-neighbour grid. Its minimiser solves Ax = b with A = L_w + λI + βH and
+b = βHα (L_w the weighted Laplacian, H = diag(h)). A is positive definite if and only if λ > 0 or every part of
+the grid that positive weights connect has a pinned pixel; anything else is refused.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, cast
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt
+from groundstate.energy import Views
+from groundstate.space import Real
+from groundstate.views import Quadratic, SparseMatrix
+from jaxtyping import Bool, Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from groundstate_gcrf.contrast import contrast_weights
+from groundstate_gcrf.structure import Factored, GridStencil
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridGcrf:
+    """The energy, from weights given directly: all of them tensors, all of them may be learned.
+
+    All batch dimensions broadcast; several `values` against one `pinned` are right-hand sides of
+    one matrix. `grid_gcrf` makes one from an image.
+
+    Attributes:
+        right: weights of the edges from each pixel to the one on its right, at least 0:
+            `[*batch, height, width - 1]`.
+        down: weights of the edges from each pixel to the one below it: `[*batch, height - 1, width]`.
+        pinned: h, at least 0, 1 where `values` holds and 0 where it does not: `[*batch, height,
+            width]`.
+        values: α, `[*batch, height, width]`; ignored where `pinned` is 0, so it may be NaN there.
+        strength: β at least 0, broadcastable to `values`.
+        diagonal: λ at least 0, broadcastable to `values`.
+
+    Raises:
+        TypeError: for tensors of different floating-point types.
+        ValueError: for shapes that do not fit, negative or non-finite numbers, or a singular A.
+    """
+
+    right: Float[Tensor, "..."]
+    down: Float[Tensor, "..."]
+    pinned: Float[Tensor, "..."]
+    values: Float[Tensor, "..."]
+    strength: Float[Tensor, "..."]
+    diagonal: Float[Tensor, "..."]
+
+    def __post_init__(self) -> None:
+        _check_types(self._tensors)
+        _check_shapes(self)
+        _check_signs(self)
+        _check_definite(self)
+
+    @property
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            "right": self.right,
+            "down": self.down,
+            "pinned": self.pinned,
+            "values": self.values,
+            "strength": self.strength,
+            "diagonal": self.diagonal,
+        }
+
+    @cached_property
+    def space(self) -> Real:
+        batches = (each.shape[:-2] for each in (self.right, self.down, self.pinned, self.values))
+        return Real(
+            event_shape=tuple(self.values.shape[-2:]),
+            batch_shape=tuple(torch.broadcast_shapes(*batches)),
+            dtype=self.values.dtype,
+            device=self.values.device,
+        )
+
+    @property
+    def views(self) -> Views:
+        return {
+            Quadratic: lambda: self.quadratic,
+            GridStencil: lambda: self.stencil,
+            SparseMatrix: self._sparse,
+            Factored: lambda: Factored(noise=self._noise),
+        }
+
+    def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
+        # squares, not ½xᵀAx - bᵀx + c: never negative, and nothing cancels
+        terms = (
+            self.right * (x[..., :, 1:] - x[..., :, :-1]).square(),
+            self.down * (x[..., 1:, :] - x[..., :-1, :]).square(),
+            self._pull * (x - self._targets).square(),
+            self.diagonal * x.square(),
+        )
+        return 0.5 * cast(Tensor, sum(each.sum((-2, -1)) for each in terms))
+
+    @property
+    def quadratic(self) -> Quadratic:
+        return self._make_quadratic() if self._learns else self._kept_quadratic
+
+    @property
+    def stencil(self) -> GridStencil:
+        return self._make_stencil() if self._learns else self._kept_stencil
+
+    @property
+    def _learns(self) -> bool:
+        """Whether a parameter may change under us, so that nothing made from it can be kept."""
+        return any(each.requires_grad for each in self._tensors.values())
+
+    @cached_property
+    def _kept_quadratic(self) -> Quadratic:
+        return self._make_quadratic()
+
+    @cached_property
+    def _kept_stencil(self) -> GridStencil:
+        return self._make_stencil()
+
+    @property
+    def _pull(self) -> Float[Tensor, "*batch height width"]:
+        """βh, how strongly each pixel is drawn to its target."""
+        return self.strength * self.pinned
+
+    @property
+    def _targets(self) -> Float[Tensor, "*batch height width"]:
+        """α where it counts, 0 elsewhere: values that were never given may be NaN."""
+        return torch.where(self.pinned > 0, self.values, torch.zeros_like(self.values))
+
+    def _make_stencil(self) -> GridStencil:
+        diagonal = self._pull + self.diagonal
+        shape = torch.broadcast_shapes(
+            diagonal.shape, (*self.right.shape[:-2], 1, 1), (*self.down.shape[:-2], 1, 1)
+        )
+        diagonal = diagonal.expand(shape).clone()
+        for weights, axis in ((self.right, -1), (self.down, -2)):
+            length = weights.shape[axis]
+            diagonal.narrow(axis, 0, length).add_(weights)
+            diagonal.narrow(axis, 1, length).add_(weights)
+        return GridStencil(diagonal=diagonal, right=self.right, down=self.down)
+
+    def _make_quadratic(self) -> Quadratic:
+        stencil, shape = self.stencil, self.space.layout.shape
+        pull, targets = self._pull, self._targets
+        linear = (pull * targets).expand(shape)
+        return Quadratic(
+            matvec=stencil.matvec,
+            linear=linear,
+            constant=0.5 * (linear * targets).sum((-2, -1)),
+            diagonal=stencil.diagonal,
+            floor=self._floor(),
+        )
+
+    def _floor(self) -> Float[Tensor, "*batch"] | None:
+        # xᵀAx ≥ Σ (λ + βh_i) x_i², for the Laplacian is positive semidefinite
+        own = (self._pull + self.diagonal).detach().amin((-2, -1))
+        return own.expand(self.space.batch_shape) if bool((own > 0).any()) else None
+
+    def _sparse(self) -> SparseMatrix:
+        diagonal = self.stencil.diagonal
+        height, width = self.space.event_shape
+        pixel = torch.arange(height * width, device=diagonal.device).reshape(height, width)
+        across = torch.stack([pixel[:, :-1].flatten(), pixel[:, 1:].flatten()])
+        along = torch.stack([pixel[:-1].flatten(), pixel[1:].flatten()])
+        own = torch.stack([pixel.flatten(), pixel.flatten()])
+        parts = (diagonal, -self.right, -self.right, -self.down, -self.down)
+        batch = torch.broadcast_shapes(*(part.shape[:-2] for part in parts))
+        values = [part.flatten(-2).expand(*batch, -1) for part in parts]
+        indices = torch.cat([own, across, across.flip(0), along, along.flip(0)], dim=-1)
+        return SparseMatrix(indices=indices, values=torch.cat(values, dim=-1))
+
+    def _noise(
+        self, sample_shape: tuple[int, ...], rng: torch.Generator
+    ) -> Float[Tensor, "*sample_and_batch height width"]:
+        """Σ √w_ij ε_ij (e_i - e_j) + Σ √(λ + βh_i) ε_i e_i, whose covariance is A."""
+        space = self.space
+
+        def normal(*event: int) -> Tensor:
+            shape = (*sample_shape, *space.batch_shape, *event)
+            drawn = torch.randn(shape, generator=rng, device=rng.device, dtype=space.dtype)
+            return drawn.to(space.device)
+
+        height, width = space.event_shape
+        noise = _root(self._pull + self.diagonal) * normal(height, width)
+        for weights, axis in ((self.right, -1), (self.down, -2)):
+            length = weights.shape[axis]
+            edges = _root(weights) * normal(*weights.shape[-2:])
+            noise.narrow(axis, 0, length).add_(edges)
+            noise.narrow(axis, 1, length).sub_(edges)
+        return noise
+
+
+def grid_gcrf(
+    *,
+    image: Float[Tensor, "..."],
+    pinned: Bool[Tensor, "..."] | Float[Tensor, "..."],
+    values: Float[Tensor, "..."],
+    smoothness: Annotated[float, Ge(0)] | Tensor = 1.0,
+    contrast: Annotated[float, Gt(0)] | Tensor | None = None,
+    weakest: Annotated[float, Ge(0)] = 1e-3,
+    strength: Annotated[float, Ge(0)] | Tensor = 1.0,
+    diagonal: Annotated[float, Ge(0)] | Tensor = 0.0,
+) -> GridGcrf:
+    """A field that follows `values` where `pinned` and is smooth except across edges of `image`.
+
+    Args:
+        image: guide, `[*batch, height, width, channels]`; neighbours that differ in it are coupled
+            weakly.
+        pinned: where `values` holds, `[*batch, height, width]`.
+        values: what to follow there, `[*batch, height, width]`; elsewhere ignored, NaN included.
+        smoothness: weight of an edge inside a flat region, nearly; per squared unit of `values`.
+        contrast: σ, how large a difference is an edge, in units of `image`; None measures it.
+        weakest: smallest weight, as a share of `smoothness`.
+        strength: β, how strongly pinned pixels follow their values; per squared unit of `values`.
+        diagonal: λ, draws every pixel to 0; above 0 the energy has a minimum without pins, too.
+    """
+    if image.dim() < 3:
+        raise ValueError(
+            f"image must be [*batch, height, width, channels], got the shape {tuple(image.shape)}; "
+            "a gray image has 1 channel: `image[..., None]`"
+        )
+    right, down = contrast_weights(
+        image, smoothness=smoothness, contrast=contrast, weakest=weakest
+    )
+    return GridGcrf(
+        right=right,
+        down=down,
+        pinned=pinned.to(values.dtype),
+        values=values,
+        strength=torch.as_tensor(strength, dtype=values.dtype, device=values.device),
+        diagonal=torch.as_tensor(diagonal, dtype=values.dtype, device=values.device),
+    )
+
+
+def _root(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Square root with gradient 0, not infinity, at 0: an edge that is absent stays absent."""
+    positive = values > 0
+    return torch.where(positive, values, 1.0).sqrt() * positive
+
+
+def _check_types(tensors: dict[str, Tensor]) -> None:
+    types = {name: each.dtype for name, each in tensors.items()}
+    if len(set(types.values())) > 1 or not tensors["values"].is_floating_point():
+        raise TypeError(
+            "weights (so the image), pins and values must have one floating-point type, got "
+            + ", ".join(f"{name} {kind}" for name, kind in types.items())
+        )
+
+
+def _check_shapes(energy: GridGcrf) -> None:
+    if energy.values.dim() < 2:
+        raise ValueError(
+            "values must be [*batch, height, width], got the shape "
+            f"{tuple(energy.values.shape)}"
+        )
+    height, width = energy.values.shape[-2:]
+    expected = {
+        "pinned": (energy.pinned, (height, width)),
+        "right": (energy.right, (height, width - 1)),
+        "down": (energy.down, (height - 1, width)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tuple(tensor.shape[-2:]) != shape:
+            raise ValueError(
+                f"values are {height} x {width} pixels, so {name} must end in {shape}, got the "
+                f"shape {tuple(tensor.shape)}; image, pinned and values must be of one size"
+            )
+    batches = {name: tuple(each.shape[:-2]) for name, (each, _) in expected.items()}
+    batches["values"] = tuple(energy.values.shape[:-2])
+    try:
+        torch.broadcast_shapes(*batches.values())
+    except RuntimeError:
+        raise ValueError(f"the batch dimensions must broadcast, got {batches}") from None
+    for name, tensor in (("strength", energy.strength), ("diagonal", energy.diagonal)):
+        full = torch.broadcast_shapes(*batches.values()) + (height, width)
+        if torch.broadcast_shapes(tensor.shape, full) != full:
+            raise ValueError(f"{name} must broadcast to {full}, got {tuple(tensor.shape)}")
+
+
+def _check_signs(energy: GridGcrf) -> None:
+    limits = {
+        "right": energy.right,
+        "down": energy.down,
+        "pinned": energy.pinned,
+        "strength": energy.strength,
+        "diagonal": energy.diagonal,
+    }
+    for name, tensor in limits.items():
+        bad = ~((tensor >= 0) & tensor.isfinite())
+        if bool(bad.any()):
+            raise ValueError(
+                f"{name} must be finite and at least 0, got {float(tensor[bad][0])}; right and "
+                "down come from the image and its settings"
+            )
+    if not bool(energy._targets.isfinite().all()):  # pyright: ignore[reportPrivateUsage]
+        raise ValueError("values must be finite wherever `pinned` is above 0, got NaN or infinity")
+
+
+def _check_definite(energy: GridGcrf) -> None:
+    """Refuse an energy without a unique minimum (spec errata: without pins A is singular)."""
+    own = (energy.strength * energy.pinned + energy.diagonal).detach()
+    loose = own.amax((-2, -1)) <= 0
+    reason = "no pixel is pinned"
+    if not bool(loose.any()):
+        loose, reason = _has_loose_part(energy, own), "part of the grid has no pinned pixel"
+    if bool(loose.any()):
+        where = tuple(loose.nonzero()[0].tolist())
+        raise ValueError(
+            f"the energy must have one minimum, but{f' in problem {where}' if where else ''} "
+            f"{reason} and `diagonal` is 0 there, so a constant can be added at no cost; pin a "
+            "pixel (with `strength` above 0), or set `diagonal` above 0"
+        )
+
+
+def _has_loose_part(
+    energy: GridGcrf, own: Float[Tensor, "*own_batch height width"]
+) -> Bool[Tensor, "*batch"]:
+    """Whether edges of weight 0 cut off a part where nothing holds the level."""
+    right, down = energy.right.detach(), energy.down.detach()
+    if bool((right > 0).all()) and bool((down > 0).all()):
+        return torch.zeros((), dtype=torch.bool)
+    batch = torch.broadcast_shapes(own.shape[:-2], right.shape[:-2], down.shape[:-2])
+    parts = [each.expand(*batch, *each.shape[-2:]) for each in (right, down, own)]
+    flat = [each.reshape(-1, *each.shape[-2:]).cpu().numpy() for each in parts]
+    loose = [_is_loose(*(each[item] for each in flat)) for item in range(len(flat[0]))]
+    return torch.tensor(loose).reshape(batch)
+
+
+def _is_loose(right: np.ndarray, down: np.ndarray, own: np.ndarray) -> bool:
+    pixel = np.arange(own.size).reshape(own.shape)
+    across, along = right > 0, down > 0
+    begin = np.concatenate([pixel[:, :-1][across], pixel[:-1][along]])
+    end = np.concatenate([pixel[:, 1:][across], pixel[1:][along]])
+    graph = coo_array((np.ones(begin.size), (begin, end)), shape=(own.size, own.size))
+    count, part = connected_components(graph, directed=False)
+    held = np.zeros(count, dtype=bool)
+    held[part[own.ravel() > 0]] = True
+    return not held.all()

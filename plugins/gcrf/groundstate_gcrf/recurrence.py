@@ -1,0 +1,114 @@
+"""The recurrence of conjugate gradients, for many problems at once, in plain torch.
+
+Algorithm 2 of the Gaussian CRF spec (§4.3), preconditioned. Every problem has its own step length;
+one that is done takes steps of length 0, so its configuration stays bit for bit what it was.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from groundstate.solver import Deadline
+from groundstate.space import Layout
+from groundstate.status import Status
+from groundstate.views import Quadratic
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+_LOOK_EVERY = 8
+"""Iterations between two looks at whether all are done; each look waits for the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrence:
+    """Where the recurrence stands. Remainder and direction are in units of 1 / `scale`.
+
+    Attributes:
+        x: the configuration.
+        remainder: scale · (b - Ax), as the recurrence knows it, without recomputing.
+        direction: the last search direction.
+        beta: how much of it goes into the next one; 0 starts afresh.
+        energy_norm: ρ = rᵀM⁻¹r.
+        scale: a power of 2 that brings the largest entry of b near 1, so that no right-hand side is
+            too small or too large to square.
+        goal: remainder norm at which to stop and look.
+        outcome: `Status` of each problem; only those RUNNING advance.
+        iterations: done so far, for each problem.
+    """
+
+    x: Shaped[Tensor, "..."]
+    remainder: Float[Tensor, "..."]
+    direction: Float[Tensor, "..."]
+    beta: Float[Tensor, "*batch"]
+    energy_norm: Float[Tensor, "*batch"]
+    scale: Float[Tensor, "*batch"]
+    goal: Float[Tensor, "*batch"]
+    outcome: Int[Tensor, "*batch"]
+    iterations: Int[Tensor, "*batch"]
+
+
+def iterate(
+    recurrence: Recurrence,
+    quadratic: Quadratic,
+    layout: Layout,
+    precondition: Callable[[Tensor], Tensor],
+    count: int,
+    deadline: Deadline,
+) -> Recurrence:
+    """At most `count` iterations; problems that reach their goal stop there and stay RUNNING."""
+    eager = recurrence.outcome == Status.RUNNING
+    for done in range(count):
+        if done % _LOOK_EVERY == 0 and (deadline.passed or not bool(eager.any())):
+            break
+        recurrence, eager = _advance(recurrence, eager, quadratic, layout, precondition)
+    return recurrence
+
+
+def _advance(
+    now: Recurrence,
+    eager: Tensor,
+    quadratic: Quadratic,
+    layout: Layout,
+    precondition: Callable[[Tensor], Tensor],
+) -> tuple[Recurrence, Tensor]:
+    """One iteration, and which problems still want another."""
+    preconditioned = precondition(now.remainder)
+    direction = torch.addcmul(preconditioned, layout.expand(now.beta), now.direction)
+    product = quadratic.matvec(direction)
+    curvature = layout.dot(direction, product)
+    verdict = judge(curvature, layout.dot(quadratic.diagonal * direction, direction).detach())
+    moving = eager & (verdict == Status.RUNNING)
+    alpha = torch.where(moving, now.energy_norm / torch.where(moving, curvature, 1.0), 0.0)
+    x = torch.addcmul(now.x, layout.expand(alpha / now.scale), direction)
+    remainder = torch.addcmul(now.remainder, layout.expand(alpha), product, value=-1)
+    energy_norm = layout.dot(remainder, precondition(remainder))
+    going = moving & (now.energy_norm > 0)
+    beta = torch.where(going, energy_norm / torch.where(going, now.energy_norm, 1.0), 0.0)
+    norm = layout.dot(remainder, remainder).detach().sqrt()
+    advanced = replace(
+        now,
+        x=x,
+        remainder=remainder,
+        direction=direction,
+        beta=torch.where(moving, beta, now.beta),
+        energy_norm=torch.where(moving, energy_norm, now.energy_norm),
+        outcome=torch.where(eager, verdict, now.outcome),
+        iterations=now.iterations + moving.to(now.iterations.dtype),
+    )
+    return advanced, moving & ~(norm <= now.goal)
+
+
+def judge(
+    curvature: Float[Tensor, "*batch"], magnitude: Float[Tensor, "*batch"]
+) -> Int[Tensor, "*batch"]:
+    """What pᵀAp says of A: INDEFINITE where it is not above its own rounding.
+
+    Args:
+        curvature: pᵀAp.
+        magnitude: pᵀDp with the diagonal D of A, the size of the terms that cancel in pᵀAp.
+    """
+    epsilon = torch.finfo(curvature.dtype).eps
+    running = torch.full_like(curvature, int(Status.RUNNING), dtype=torch.int64)
+    verdict = running.masked_fill(curvature <= epsilon * magnitude, int(Status.INDEFINITE))
+    finite = curvature.isfinite() & magnitude.isfinite()
+    return verdict.masked_fill(~finite, int(Status.DIVERGED))
