@@ -161,6 +161,8 @@ def _views(registry: Registry, pipeline: Pipeline) -> Iterator[ConfigurationFaul
     pairs += [(model, use) for use in [pipeline.parts.get("loss")] if model and use]
     for giver, use in pairs:
         through = use.through.key if use.through is not None else None
+        if through is not None and "adapter/" not in through:
+            continue  # a wrong kind is a fault already
         try:
             message = registry.mismatch(giver.key, use.key, through)
         except RegistryError:
