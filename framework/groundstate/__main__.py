@@ -1,0 +1,5 @@
+"""`python -m groundstate`."""
+
+from groundstate.cli import main
+
+main()
