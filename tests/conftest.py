@@ -6,12 +6,15 @@ import sys
 import sysconfig
 import textwrap
 import venv
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-_GROUNDSTATE = "import sys; from groundstate.cli import main; sys.exit(main())"
+collect_ignore = ["third_party"]  # outside projects: tests/test_third_party.py runs theirs
+
+_GROUNDSTATE = ("-m", "groundstate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class Environment:
         self, *arguments: str | Path, cwd: Path | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
-        return self.run("-c", _GROUNDSTATE, *arguments, cwd=cwd, check=check)
+        return self.run(*_GROUNDSTATE, *arguments, cwd=cwd, check=check)
 
     def install(self, project: Path) -> None:
         """Install a project from its folder, with what is there and nothing else."""
@@ -82,24 +85,33 @@ VARIABLES = ("DISABLE", "ALLOW", "NO_PLUGINS", "STRICT", "REGISTRY")
 
 
 @pytest.fixture
-def clean_environment(monkeypatch):
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No GROUNDSTATE_ variable is set."""
     for variable in VARIABLES:
         monkeypatch.delenv(f"GROUNDSTATE_{variable}", raising=False)
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch, clean_environment):
+def install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
+) -> Iterator[Callable[..., Path]]:
     """A function that writes a distribution to a folder on `sys.path`.
 
     Only what it wrote is allow-listed, so that the plugins of this repository, if they are
     installed, stay out of the picture.
     """
-    allowed = []
+    allowed: list[str] = []
 
-    def write(name, code, *, version="1.0", folder="site", module=None, entry=None, place=0):
+    def write(
+        name: str,
+        code: str | None,
+        *,
+        version: str = "1.0",
+        folder: str = "site",
+        entry: str | None = None,
+    ) -> Path:
         site = tmp_path / folder
-        module = module or name.replace("-", "_")
+        module = name.replace("-", "_")
         information = site / f"{name.replace('-', '_')}-{version}.dist-info"
         information.mkdir(parents=True)
         (information / "METADATA").write_text(
@@ -123,7 +135,9 @@ def install(tmp_path, monkeypatch, clean_environment):
 
 
 @pytest.fixture
-def working_directory(tmp_path, monkeypatch, clean_environment):
+def working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
+) -> Path:
     """An empty working directory."""
     folder = Path(tmp_path, "here")
     folder.mkdir()
