@@ -4,11 +4,16 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import groundstate as gs
 from groundstate.discovery import scan
+
+Install = Callable[..., Path]
 
 ONE = """
 from groundstate import Component, hookimpl
@@ -21,15 +26,15 @@ def groundstate_components():
 """
 
 
-def one(name):
+def one(name: str) -> str:
     return ONE.format(name=name)
 
 
-def states(registry):
+def states(registry: gs.Registry) -> dict[str, str]:
     return {plugin.name: plugin.state for plugin in registry.plugins}
 
 
-def test_provenance_is_kept(install):
+def test_provenance_is_kept(install: Install) -> None:
     install("alpha-solvers", one("alpha"), entry="alpha", version="2.3")
     record = gs.load()["solver/alpha"]
     assert (record.distribution, record.version) == ("alpha-solvers", "2.3")
@@ -37,7 +42,7 @@ def test_provenance_is_kept(install):
     assert record.qualified == "alpha-solvers:solver/alpha"
 
 
-def test_an_entry_point_may_name_an_object_in_a_module(install):
+def test_an_entry_point_may_name_an_object_in_a_module(install: Install) -> None:
     install("alpha", None)
     site = install("beta", None)
     (site / "alpha.py").write_text(
@@ -53,19 +58,21 @@ def test_an_entry_point_may_name_an_object_in_a_module(install):
     assert states(registry)["b"] == "ready"
 
 
-def test_a_lazy_package_is_not_made_to_load_its_names(install):
+def test_a_lazy_package_is_not_made_to_load_its_names(install: Install) -> None:
     lazy = "def __dir__(): return ['heavy']\ndef __getattr__(n): raise SystemExit('loaded ' + n)\n"
     install("alpha", lazy + one("alpha"))
     assert gs.load().faults == ()
 
 
-def test_what_a_plugin_prints_does_not_reach_standard_output(install, capsys):
+def test_what_a_plugin_prints_does_not_reach_standard_output(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("alpha", "print('hello')\n" + one("alpha"))
     gs.load()
     assert capsys.readouterr().out == ""
 
 
-def test_a_plugin_installed_meanwhile_is_seen(install):
+def test_a_plugin_installed_meanwhile_is_seen(install: Install) -> None:
     site = install("alpha", one("alpha"))
     assert "solver/beta" not in gs.load()
     install("beta", one("beta"))
@@ -77,7 +84,7 @@ def test_a_plugin_installed_meanwhile_is_seen(install):
         assert "solver/beta" not in gs.load()
 
 
-def test_a_plugin_mended_meanwhile_loads(install):
+def test_a_plugin_mended_meanwhile_loads(install: Install) -> None:
     site = install("alpha", "raise ImportError('not yet')")
     with pytest.warns(gs.PluginWarning, match="not yet"):
         gs.load()
@@ -85,7 +92,7 @@ def test_a_plugin_mended_meanwhile_loads(install):
     assert "solver/alpha" in gs.load()
 
 
-def test_a_fault_is_warned_about_once(install):
+def test_a_fault_is_warned_about_once(install: Install) -> None:
     install("alpha", "raise ImportError('broken')")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
@@ -95,7 +102,7 @@ def test_a_fault_is_warned_about_once(install):
     assert told[0].filename == __file__
 
 
-def test_warnings_can_be_left_to_the_caller(install):
+def test_warnings_can_be_left_to_the_caller(install: Install) -> None:
     install("alpha", "raise ImportError('broken')")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -106,24 +113,26 @@ def test_warnings_can_be_left_to_the_caller(install):
 
 
 @pytest.fixture
-def three(install, monkeypatch):
+def three(install: Install, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("alpha", "beta", "gamma"):
         install(f"{name}-solvers", one(name), entry=name)
     return monkeypatch
 
 
-def keys(registry):
+def keys(registry: gs.Registry) -> list[str]:
     return [r.component.name for r in registry.components()]
 
 
 @pytest.mark.parametrize("listed", ["alpha", "alpha-solvers", "Alpha_Solvers"])
-def test_disabling_takes_a_plugin_or_a_distribution(three, listed):
+def test_disabling_takes_a_plugin_or_a_distribution(three: pytest.MonkeyPatch, listed: str) -> None:
     assert keys(gs.load(disable=[listed])) == ["beta", "gamma"]
     three.setenv("GROUNDSTATE_DISABLE", listed)
     assert keys(gs.load()) == ["beta", "gamma"]
 
 
-def test_disabling_adds_up_over_file_environment_and_call(three, working_directory):
+def test_disabling_adds_up_over_file_environment_and_call(
+    three: pytest.MonkeyPatch, working_directory: Path
+) -> None:
     (working_directory / "registry.toml").write_text(
         'schema = 1\n[settings]\ndisable = ["alpha"]\n'
     )
@@ -132,7 +141,9 @@ def test_disabling_adds_up_over_file_environment_and_call(three, working_directo
     assert keys(gs.load(disable=["gamma"])) == []
 
 
-def test_of_allow_lists_the_nearest_counts(three, working_directory):
+def test_of_allow_lists_the_nearest_counts(
+    three: pytest.MonkeyPatch, working_directory: Path
+) -> None:
     three.delenv("GROUNDSTATE_ALLOW")
     (working_directory / "registry.toml").write_text('schema = 1\n[settings]\nallow = ["alpha"]\n')
     assert keys(gs.load()) == ["alpha"]
@@ -144,8 +155,10 @@ def test_of_allow_lists_the_nearest_counts(three, working_directory):
 
 @pytest.mark.parametrize("by", ["file", "environment", "call"])
 @pytest.mark.parametrize("word", ["disable", "allow"])
-def test_a_listed_name_that_nobody_has_warns(three, working_directory, by, word):
-    options = {}
+def test_a_listed_name_that_nobody_has_warns(
+    three: pytest.MonkeyPatch, working_directory: Path, by: str, word: str
+) -> None:
+    options: dict[str, Any] = {}
     if by == "file":
         text = f'schema = 1\n[settings]\n{word} = ["alpah", "beta", "gamma"]\n'
         (working_directory / "registry.toml").write_text(text)
@@ -163,8 +176,8 @@ def test_a_listed_name_that_nobody_has_warns(three, working_directory, by, word)
 
 
 def test_an_allowed_plugin_that_only_the_file_knows_comes_with_its_install_line(
-    install, working_directory
-):
+    install: Install, working_directory: Path
+) -> None:
     text = (
         'schema = 1\n[plugins.far]\ndistribution = "groundstate-far"\nprovides = ["solver/far"]\n'
     )
@@ -177,7 +190,7 @@ def test_an_allowed_plugin_that_only_the_file_knows_comes_with_its_install_line(
 
 
 @pytest.mark.parametrize("by", ["environment", "call"])
-def test_no_plugins_at_all(three, by):
+def test_no_plugins_at_all(three: pytest.MonkeyPatch, by: str) -> None:
     if by == "environment":
         three.setenv("GROUNDSTATE_NO_PLUGINS", "1")
     registry = gs.load(plugins=by != "call")
@@ -186,7 +199,7 @@ def test_no_plugins_at_all(three, by):
 
 
 @pytest.mark.parametrize("value", ["0", "false", "no", ""])
-def test_a_no_is_a_no(three, value):
+def test_a_no_is_a_no(three: pytest.MonkeyPatch, value: str) -> None:
     three.setenv("GROUNDSTATE_NO_PLUGINS", value)
     assert len(gs.load()) == 3
 
@@ -194,7 +207,7 @@ def test_a_no_is_a_no(three, value):
 # -- metadata
 
 
-def test_stale_metadata_is_told_and_the_first_on_the_path_is_used(install):
+def test_stale_metadata_is_told_and_the_first_on_the_path_is_used(install: Install) -> None:
     install("alpha", one("old"), version="1.0", folder="stale")
     site = install("alpha", one("new"), version="2.0", folder="site")
     with pytest.warns(gs.PluginWarning, match="installed twice") as told:
@@ -207,13 +220,13 @@ def test_stale_metadata_is_told_and_the_first_on_the_path_is_used(install):
     assert registry["solver/new"].version == "2.0"
 
 
-def test_the_same_metadata_seen_twice_is_no_fault(install):
+def test_the_same_metadata_seen_twice_is_no_fault(install: Install) -> None:
     install("alpha", one("alpha"), folder="twin")
     install("alpha", one("alpha"), folder="site")
     assert gs.load().faults == ()
 
 
-def test_stale_metadata_without_the_entry_point_hides_nothing(install):
+def test_stale_metadata_without_the_entry_point_hides_nothing(install: Install) -> None:
     site = install("alpha", None, version="0.9", folder="first")
     (site / "alpha-0.9.dist-info" / "entry_points.txt").unlink()
     second = install("alpha", one("alpha"), folder="second")
@@ -222,18 +235,18 @@ def test_stale_metadata_without_the_entry_point_hides_nothing(install):
     assert "solver/alpha" in gs.load()
 
 
-def test_a_distribution_without_metadata_has_the_name_of_its_folder(install):
+def test_a_distribution_without_metadata_has_the_name_of_its_folder(install: Install) -> None:
     site = install("alpha", one("alpha"))
     (site / "alpha-1.0.dist-info" / "METADATA").unlink()
     assert gs.load()["solver/alpha"].distribution == "alpha"
 
 
-def test_the_scan_is_sorted(three):
+def test_the_scan_is_sorted(three: pytest.MonkeyPatch) -> None:
     found = [source.name for source in scan()[0] if source.distribution.endswith("-solvers")]
     assert found == ["alpha", "beta", "gamma"]
 
 
-def test_loading_survives_a_bare_interpreter(tmp_path):
+def test_loading_survives_a_bare_interpreter(tmp_path: Path) -> None:
     """With warnings as errors off and nothing but the core to see."""
     environment = {**os.environ, "GROUNDSTATE_NO_PLUGINS": "1"}
     code = "import groundstate as gs; print(len(gs.load()))"

@@ -2,13 +2,20 @@
 
 import tomllib
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import groundstate as gs
 
-CASES = tomllib.loads(Path(__file__).with_name("hostile").joinpath("cases.toml").read_text())
+Install = Callable[..., Path]
+Case = dict[str, Any]
+
+CASES: dict[str, Case] = tomllib.loads(
+    Path(__file__).with_name("hostile").joinpath("cases.toml").read_text()
+)
 
 GOOD = """
 from groundstate import Component, hookimpl
@@ -27,27 +34,27 @@ def groundstate_components():
 
 
 @pytest.fixture(params=sorted(CASES))
-def case(request, install):
+def case(request: pytest.FixtureRequest, install: Install) -> Case:
     name = request.param
     install("good-neighbour", GOOD)
     install(name, CASES[name].get("code"))
     return {"name": name, "kept": [], **CASES[name]}
 
 
-def quietly():
+def quietly() -> gs.Registry:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", gs.PluginWarning)
         return gs.load()
 
 
-def assert_tells(line, pieces, name):
+def assert_tells(line: str, pieces: Iterable[str], name: str) -> None:
     assert "\n" not in line
     assert line.startswith(f"{name} 1.0 (plugin {name!r}): ")
     for piece in pieces:
         assert piece in line
 
 
-def test_loading_tells_one_line_and_goes_on(case):
+def test_loading_tells_one_line_and_goes_on(case: Case) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         registry = gs.load()
@@ -62,7 +69,7 @@ def test_loading_tells_one_line_and_goes_on(case):
     assert registry.build("good-neighbour:solver/good") == 1
 
 
-def test_the_plugin_is_listed_with_its_state(case):
+def test_the_plugin_is_listed_with_its_state(case: Case) -> None:
     row = next(p for p in quietly().plugins if p.distribution == case["name"])
     states = (
         {"ready"}
@@ -73,7 +80,7 @@ def test_the_plugin_is_listed_with_its_state(case):
     assert (row.version, row.name) == ("1.0", case["name"])
 
 
-def test_strict_mode_raises(case, monkeypatch):
+def test_strict_mode_raises(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUNDSTATE_STRICT", "1")
     if "told" in case:
         with pytest.raises(gs.PluginError) as error:
@@ -87,7 +94,7 @@ def test_strict_mode_raises(case, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(n for n, c in CASES.items() if "use" in c))
-def test_a_fault_that_only_use_shows(name, install):
+def test_a_fault_that_only_use_shows(name: str, install: Install) -> None:
     install("good-neighbour", GOOD)
     install(name, CASES[name]["code"])
     registry = quietly()
@@ -102,7 +109,9 @@ def test_a_fault_that_only_use_shows(name, install):
     assert len(told) == 1
 
 
-def test_a_disabled_plugin_is_not_even_imported(case, monkeypatch):
+def test_a_disabled_plugin_is_not_even_imported(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GROUNDSTATE_DISABLE", case["name"])
     registry = gs.load()
     assert registry.faults == ()
@@ -110,7 +119,7 @@ def test_a_disabled_plugin_is_not_even_imported(case, monkeypatch):
     assert next(p.state for p in registry.plugins if p.name == case["name"]) == "disabled"
 
 
-def test_keyboard_interrupt_passes(install):
+def test_keyboard_interrupt_passes(install: Install) -> None:
     install("interrupted", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         gs.load()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ CASES = {
 }
 
 
-def loaded(code, tmp_path):
+def loaded(code: str, tmp_path: Path) -> set[str]:
     program = f"import groundstate as gs\n{code}\nimport sys\nprint('\\n'.join(sys.modules))"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GROUNDSTATE_")}
     done = subprocess.run(
@@ -41,11 +42,11 @@ def loaded(code, tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_looking_imports_nothing_heavy(name, tmp_path):
+def test_looking_imports_nothing_heavy(name: str, tmp_path: Path) -> None:
     assert loaded(CASES[name], tmp_path).isdisjoint([*HEAVY, *SLOW])
 
 
-def test_the_schema_is_what_imports_pydantic(tmp_path):
+def test_the_schema_is_what_imports_pydantic(tmp_path: Path) -> None:
     code = (
         "def make(steps: int = 1): return steps\n"
         "component = gs.Component(kind='solver', name='mine', target=make, summary='s',"

@@ -1,12 +1,16 @@
 """Every key of a TOML text is found on its line."""
 
 import tomllib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from groundstate.locate import lines_of, written
+from groundstate.locate import KeyPath, lines_of, written
 
-CASES = [
+Expected = dict[KeyPath, int]
+
+CASES: list[tuple[str, Expected]] = [
     ("a = 1\nb = 2\n", {("a",): 1, ("b",): 2}),
     ("\n# c\n[t]\nx = 1", {("t",): 3, ("t", "x"): 4}),
     ("[a.b]\nx = 1", {("a",): 1, ("a", "b"): 1, ("a", "b", "x"): 2}),
@@ -34,17 +38,17 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES)
-def test_lines_are_found(text, expected):
+def test_lines_are_found(text: str, expected: Expected) -> None:
     tomllib.loads(text)  # the case itself is valid
     lines = lines_of(text)
     assert {path: lines.get(path) for path in expected} == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES)
-def test_the_paths_are_those_of_tomllib(text, expected):
-    def paths(value, path=()):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
+def test_the_paths_are_those_of_tomllib(text: str, expected: Expected) -> None:
+    def paths(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+        pairs = getattr(value, "items", lambda: enumerate(value))()
+        for key, item in pairs:
             yield (*path, key)
             if isinstance(item, dict | list):
                 yield from paths(item, (*path, key))
@@ -55,11 +59,11 @@ def test_the_paths_are_those_of_tomllib(text, expected):
 @pytest.mark.parametrize(
     "text", ["[", "a = ", "a = [1,", 'a = "', "= 1", "a = {b", "]]", "a b", "[]\n="]
 )
-def test_broken_text_ends(text):
+def test_broken_text_ends(text: str) -> None:
     lines_of(text)
 
 
-def test_a_path_reads_as_written():
+def test_a_path_reads_as_written() -> None:
     assert (
         written(("presets", "solver/cg", "compare", 1, "x")) == 'presets."solver/cg".compare[1].x'
     )

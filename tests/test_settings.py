@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -41,7 +42,7 @@ class Everything:
     folder: Path = Path(".")
     window: tuple[int, int] = (3, 3)
     weights: tuple[float, ...] = ()
-    names: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list[str])
     limit: float | None = None
     seconds: float = math.inf
     image: Float[Tensor, "height width 3"]
@@ -50,12 +51,14 @@ class Everything:
     hidden: int = field(default=3, init=False)
 
 
-def problems(target, values, later=()):
+def problems(
+    target: Callable[..., object], values: dict[str, object], later: Collection[str] = ()
+) -> dict[str, str]:
     checked = describe("solver/x", target).check(values, later=later)
     return {".".join(map(str, p.path)): p.message for p in checked.problems}
 
 
-def test_settings_and_inputs_are_told_apart():
+def test_settings_and_inputs_are_told_apart() -> None:
     signature = describe("solver/x", Everything)
     assert [p.name for p in signature.inputs] == ["image", "mask"]
     assert "smoothness" in {p.name for p in signature.settings}
@@ -65,7 +68,7 @@ def test_settings_and_inputs_are_told_apart():
     assert not signature.parameters["mask"].required
 
 
-def test_what_toml_has_becomes_what_the_target_wants():
+def test_what_toml_has_becomes_what_the_target_wants() -> None:
     values = {
         "rate": 0.5, "rule": "first", "folder": "a/b", "window": [5, 7], "weights": [1, 2.5],
         "names": ["a"], "limit": 3, "image": torch.zeros(2, 2, 3),
@@ -81,13 +84,13 @@ def test_what_toml_has_becomes_what_the_target_wants():
     assert built.names == ["a"]
 
 
-def test_only_what_was_given_is_passed_on():
+def test_only_what_was_given_is_passed_on() -> None:
     assert describe("solver/x", Everything).check({"rate": 0.5, "image": 0}).settings == {
         "rate": 0.5
     }
 
 
-def test_values_of_python_fit_as_well():
+def test_values_of_python_fit_as_well() -> None:
     values = {"rate": 0.5, "rule": Rule.FIRST, "folder": Path("a"), "window": (1, 2), "image": 0}
     assert describe("solver/x", Everything).check(values).problems == ()
 
@@ -110,34 +113,34 @@ def test_values_of_python_fit_as_well():
         ("smoothness", "x", "must be a valid number; got 'x'"),
     ],
 )
-def test_a_wrong_value_is_refused(name, value, words):
+def test_a_wrong_value_is_refused(name: str, value: object, words: str) -> None:
     assert words in problems(Everything, {"rate": 0.5, "image": 0, name: value})[name]
 
 
-def test_faults_inside_a_tuple_have_their_index():
+def test_faults_inside_a_tuple_have_their_index() -> None:
     found = problems(Everything, {"rate": 0.5, "image": 0, "window": [1, "2"]})
     assert found == {"window.1": "must be a valid integer; got '2'."}
 
 
-def test_all_faults_are_reported_at_once():
+def test_all_faults_are_reported_at_once() -> None:
     found = problems(Everything, {"rate": 2.0, "steps": 0, "order": "left", "copi": "a"})
     assert set(found) == {"rate", "steps", "order", "copi", "image"}
     assert "Did you mean 'copy'" in found["copi"]
     assert "needs this input" in found["image"]
 
 
-def test_a_missing_setting_is_a_fault_of_its_own():
+def test_a_missing_setting_is_a_fault_of_its_own() -> None:
     assert problems(Everything, {"image": 0}) == {
         "rate": "'solver/x' needs this setting, and it is missing: pass `rate=...`."
     }
 
 
-def test_a_value_that_comes_later_counts_as_given():
+def test_a_value_that_comes_later_counts_as_given() -> None:
     assert problems(Everything, {}, later=["rate", "image"]) == {}
     assert set(problems(Everything, {}, later=["rate", "image", "imago"])) == {"imago"}
 
 
-def test_a_union_with_a_tensor_takes_both():
+def test_a_union_with_a_tensor_takes_both() -> None:
     signature = describe("solver/x", Everything)
     tensor = torch.tensor(2.0)
     given = {"rate": 0.5, "image": 0}
@@ -145,7 +148,7 @@ def test_a_union_with_a_tensor_takes_both():
     assert signature.check({**given, "smoothness": 2}).settings["smoothness"] == 2.0
 
 
-def test_schema_is_json_with_bounds_and_descriptions():
+def test_schema_is_json_with_bounds_and_descriptions() -> None:
     schema = describe("solver/x", Everything).schema()
     properties = json.loads(json.dumps(schema, allow_nan=False))["properties"]
     assert properties["rate"]["exclusiveMinimum"] == 0
@@ -161,15 +164,17 @@ class Layer(nn.Module):
         super().__init__()
 
 
-def test_a_module_is_read_off_its_constructor():
+def test_a_module_is_read_off_its_constructor() -> None:
     signature = describe("model/x", Layer)
     assert [p.name for p in signature.settings] == ["width", "scale"]
     assert [p.name for p in signature.inputs] == ["prior"]
     assert problems(Layer, {"width": 3.0}).keys() == {"width"}
 
 
-def test_a_function_is_read_off_its_signature():
-    def make(steps: int, energy, *rest: int, rng: torch.Generator | None = None, **more: Any):
+def test_a_function_is_read_off_its_signature() -> None:
+    def make(
+        steps: int, energy: object, *rest: int, rng: torch.Generator | None = None, **more: Any
+    ) -> int:
         return steps
 
     signature = describe("solver/x", make)
@@ -177,7 +182,7 @@ def test_a_function_is_read_off_its_signature():
     assert [p.name for p in signature.inputs] == ["energy", "rng"]
 
 
-def test_inherited_and_init_only_fields_are_read():
+def test_inherited_and_init_only_fields_are_read() -> None:
     @dataclass(frozen=True)
     class Base:
         a: int
@@ -221,7 +226,9 @@ def function(rate: Annotated[float, Gt(0)], image: Float[Tensor, "a b"]) -> Plai
 
 
 @pytest.mark.parametrize("hooked", [False, True])
-def test_postponed_annotations_and_the_import_hook_are_read(tmp_path, monkeypatch, hooked):
+def test_postponed_annotations_and_the_import_hook_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hooked: bool
+) -> None:
     name = f"postponed_{hooked}"
     (tmp_path / f"{name}.py").write_text(LATER)
     monkeypatch.syspath_prepend(tmp_path)

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from groundstate.component import Component, Registered, normalized
 from groundstate.configuration import Configuration, PluginEntry, Where, read
@@ -50,7 +50,7 @@ class Plugin:
     install: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Registry(Mapping[str, Registered]):
     """Components by `kind/name`; immutable.
 
@@ -87,6 +87,10 @@ class Registry(Mapping[str, Registered]):
 
     def __len__(self) -> int:
         return len(self.names.plain)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.names.qualified)} components, {len(self.plugins)} plugins"
+        return f"Registry({counts}, {len(self.faults)} faults)"
 
     def components(self, kind: str | None = None) -> tuple[Registered, ...]:
         """All components, sorted, those that only their qualified name reaches as well."""
@@ -154,7 +158,7 @@ class Registry(Mapping[str, Registered]):
             raise broken(self[key], f"its settings cannot be read: {told(error)}") from error
         return signature
 
-    def schema(self, key: str) -> dict[str, object]:
+    def schema(self, key: str) -> dict[str, Any]:
         """JSON schema of a component's settings."""
         return self.signature(key).schema()
 
@@ -165,7 +169,7 @@ class Registry(Mapping[str, Registered]):
         known = [name for name in names if name in self.configuration.presets]
         return self.configuration.preset(known[0]) if known else {}
 
-    def build(self, key: str, /, **values: object) -> object:
+    def build(self, key: str, /, **values: object) -> Any:
         """Make a component from settings and inputs, after checking all of them.
 
         Presets of the registry files apply; what is given here goes before them.

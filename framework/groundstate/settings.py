@@ -69,8 +69,8 @@ class Problem:
 class Checked:
     """Values after the check, split; usable only where `problems` is empty."""
 
-    settings: Mapping[str, object]
-    inputs: Mapping[str, object]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Any]
     problems: tuple[Problem, ...]
 
 
@@ -103,11 +103,11 @@ class Signature:
             self.key, __config__=ConfigDict(strict=True, extra="forbid", frozen=True), **fields
         )
 
-    def schema(self) -> dict[str, object]:
+    def schema(self) -> dict[str, Any]:
         """The JSON schema of the settings, for editors and `--json`."""
         found: object = _finite(self.model.model_json_schema(by_alias=True))
         assert isinstance(found, dict)
-        return cast(dict[str, object], found)
+        return cast(dict[str, Any], found)
 
     def check(self, values: Mapping[str, object], *, later: Collection[str] = ()) -> Checked:
         """Check values and find every fault.
