@@ -132,7 +132,7 @@ def test_the_reason_for_a_missing_name_may_be_that_its_plugin_is_broken(
     text = 'schema = 1\n[plugins.bad]\ndistribution = "bad"\nprovides = ["solver/bad"]\n'
     (working_directory / "registry.toml").write_text(text)
     install("bad", "raise ImportError('no luck')")
-    with pytest.raises(gs.RegistryError, match=r"comes with bad.*ImportError: no luck"):
+    with pytest.raises(gs.RegistryError, match=r"comes with bad 1.0, which is broken: .*ImportError: no luck"):
         gs.load(warn=False)["solver/bad"]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from groundstate.absence import why_absent
 from groundstate.component import Component, Registered, normalized
 from groundstate.configuration import Configuration, PluginEntry, Where, read
 from groundstate.discovery import Offer, Source, ask, import_entry_point, register, scan, told
@@ -16,10 +17,9 @@ from groundstate.errors import (
     PluginError,
     PluginWarning,
     RegistryError,
-    nearest,
 )
 from groundstate.locate import written
-from groundstate.naming import Names, cure, settle
+from groundstate.naming import Names, settle
 from groundstate.selection import STRICT, Selection, select, switched_on
 from groundstate.targets import broken, examples_of, execute, promised, source_of, target_of
 
@@ -79,7 +79,7 @@ class Registry(Mapping[str, Registered]):
         else:
             found = self.names.plain.get(key)
         if found is None:
-            raise RegistryError(self._why_not(key))
+            raise RegistryError(why_absent(self, key))
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -247,41 +247,6 @@ class Registry(Mapping[str, Registered]):
         if faults and switched_on(STRICT):
             raise PluginError(tuple(dict.fromkeys(faults)))
         return tuple(dict.fromkeys(faults))
-
-    def _why_not(self, key: str) -> str:
-        if key in self.names.contested:
-            claimants = self.names.contested[key]
-            who = " and by ".join(f"{r.distribution} {r.version}".strip() for r in claimants)
-            owner = self.configuration.owners.get(key)
-            if owner is not None and len(claimants) == 1:
-                text = f"{key!r} belongs to {owner}, which does not provide it here"
-                return f"{text} (`pip install {owner}`). {who} claims it: {cure(key, claimants)}"
-            return f"{key!r} is claimed by {who}. {cure(key, claimants)}"
-        known = [*self.names.plain, *(k for p in self.plugins for k in p.provides)]
-        if ":" in key:
-            known += self.names.qualified
-        plain = key.rpartition(":")[2]
-        reasons = [_absent(p, self.faults) for p in self.plugins if plain in p.provides]
-        if not reasons or ":" in key:
-            reasons = [nearest(key, known).strip() or _overview(self.names.plain, key)]
-        return f"No component {key!r}. {reasons[0]}"
-
-
-def _absent(plugin: Plugin, faults: Sequence[Fault]) -> str:
-    if plugin.state == "disabled":
-        return f"The plugin {plugin.name!r}, which has it, is disabled."
-    if plugin.install:
-        return f"It comes with {plugin.distribution}: `{plugin.install}`."
-    told = [str(f) for f in faults if normalized(f.distribution) == normalized(plugin.distribution)]
-    return f"It comes with {plugin.distribution}, which is installed without it. {' '.join(told)}"
-
-
-def _overview(names: Iterable[str], key: str) -> str:
-    kind = key.split("/")[0]
-    alike = sorted(name for name in names if name.startswith(f"{kind}/"))[:10]
-    if alike:
-        return f"Registered: {', '.join(alike)}."
-    return "`groundstate components` lists what there is."
 
 
 def _listed(words: Iterable[str]) -> str:
