@@ -132,7 +132,9 @@ def test_the_reason_for_a_missing_name_may_be_that_its_plugin_is_broken(
     text = 'schema = 1\n[plugins.bad]\ndistribution = "bad"\nprovides = ["solver/bad"]\n'
     (working_directory / "registry.toml").write_text(text)
     install("bad", "raise ImportError('no luck')")
-    with pytest.raises(gs.RegistryError, match=r"comes with bad 1.0, which is broken: .*ImportError: no luck"):
+    with pytest.raises(
+        gs.RegistryError, match=r"comes with bad 1.0, which is broken: .*ImportError: no luck"
+    ):
         gs.load(warn=False)["solver/bad"]
 
 
@@ -260,6 +262,16 @@ def test_an_error_of_the_component_itself_passes(empty: gs.Registry) -> None:
 
     with pytest.raises(ValueError, match="mine"):
         empty.with_component(component("solver/x", refuse)).build("solver/x")
+
+
+def test_an_optional_part_that_only_the_constructor_imports(empty: gs.Registry) -> None:
+    def make() -> int:
+        raise ModuleNotFoundError("No module named 'rawpy'", name="rawpy")
+
+    extras = ("groundstate-vision[raw]: rawpy, other",)
+    registry = empty.with_component(component("reader/raw", make, extras=extras))
+    with pytest.raises(gs.PluginError, match=r"pip install 'groundstate-vision\[raw\]'"):
+        registry.build("reader/raw")
 
 
 def test_a_setting_named_like_a_parameter_of_build(empty: gs.Registry) -> None:
@@ -424,6 +436,15 @@ def test_a_broken_local_module_is_told_on_use(local: Path, code: str | None, wor
     assert str(error.value).startswith("my-solver (plugin 'my-solver'): ")
     assert "\n" not in str(error.value)
     assert len(registry.deep_faults()) == 1
+
+
+def test_the_views_of_a_local_module_are_seen_deep(local: Path) -> None:
+    table = component("energy/table", Bowl, gives=("FactorGraph",))
+    registry = gs.load(allow=["my-solver"]).with_component(table)
+    assert registry.mismatch("energy/table", "solver/mine") is None
+    told = registry.mismatch("energy/table", "solver/mine", deep=True)
+    assert told is not None
+    assert "'solver/mine' needs the view Quadratic" in told
 
 
 def test_a_local_module_can_be_disabled(local: Path) -> None:

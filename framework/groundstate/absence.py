@@ -8,7 +8,8 @@ from groundstate.errors import nearest
 from groundstate.naming import cure
 
 if TYPE_CHECKING:
-    from groundstate.registry import Plugin, Registry
+    from groundstate.gathering import Plugin
+    from groundstate.registry import Registry
 
 
 def why_absent(registry: "Registry", key: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from groundstate.absence import why_absent
 from groundstate.component import Component, Registered, normalized
-from groundstate.configuration import Configuration, PluginEntry, Where, read
-from groundstate.discovery import Offer, Source, ask, import_entry_point, register, scan, told
+from groundstate.configuration import Configuration, Where, read
+from groundstate.discovery import register, told
 from groundstate.errors import (
     ConfigurationError,
     ConfigurationFault,
@@ -18,36 +18,21 @@ from groundstate.errors import (
     PluginWarning,
     RegistryError,
 )
+from groundstate.gathering import Plugin, gather
 from groundstate.locate import written
 from groundstate.naming import Names, settle
-from groundstate.selection import STRICT, Selection, select, switched_on
-from groundstate.targets import broken, examples_of, execute, promised, source_of, target_of
+from groundstate.selection import STRICT, select, switched_on
+from groundstate.targets import (
+    broken,
+    examples_of,
+    execute,
+    missing_module,
+    source_of,
+    target_of,
+)
 
 if TYPE_CHECKING:
     from groundstate.settings import Signature
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """One row of `groundstate plugins`.
-
-    Attributes:
-        name: Its entry point, or its entry in a registry file.
-        distribution: What pip calls it; for a local module, its name.
-        version: Empty for a local module and for what is not installed.
-        origin: Where it was found.
-        state: ready, partial (some of it is broken), broken, disabled, local, or not installed.
-        provides: Keys of its components: registered ones, or what a registry file says.
-        install: The command that installs it, for what is not installed.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    origin: str
-    state: str
-    provides: tuple[str, ...]
-    install: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -193,7 +178,10 @@ class Registry(Mapping[str, Registered]):
             faults.append(ConfigurationFault(file=None, line=None, path=path, message=message))
         if faults:
             raise ConfigurationError(faults)
-        return target(**checked.settings, **checked.inputs)
+        try:
+            return target(**checked.settings, **checked.inputs)
+        except ModuleNotFoundError as error:  # an optional part, imported only where it is used
+            raise missing_module(self[key], error) from error
 
     def matching(self, views: Iterable[str], kind: str = "solver") -> tuple[Registered, ...]:
         """Components of a kind that need no more than the given views."""
@@ -206,19 +194,24 @@ class Registry(Mapping[str, Registered]):
         wanted = set(needs)
         return tuple(r for r in self.matching(views, "adapter") if wanted <= set(r.component.gives))
 
-    def mismatch(self, giver: str, needer: str, through: str | None = None) -> str | None:
+    def mismatch(
+        self, giver: str, needer: str, through: str | None = None, *, deep: bool = False
+    ) -> str | None:
         """Why one component cannot work on another, with what would fit; None if it can.
 
-        Local modules not executed yet are taken on trust.
+        Local modules are taken on trust, unless `deep` has them executed.
 
         Args:
             giver: Key of the energy or model.
             needer: Key of the solver or loss.
             through: Key of the adapter between them.
+            deep: Whether to execute local modules, which may raise `PluginError`.
         """
         if through is not None:
-            return self.mismatch(giver, through) or self.mismatch(through, needer)
-        there, needing = self[giver], self[needer]
+            first = self.mismatch(giver, through, deep=deep)
+            return first or self.mismatch(through, needer, deep=deep)
+        find = self.loaded if deep else self.__getitem__
+        there, needing = find(giver), find(needer)
         gives, needs = set(there.component.gives), set(needing.component.needs)
         if needs <= gives or not there.loaded or not needing.loaded:
             return None
@@ -244,9 +237,10 @@ class Registry(Mapping[str, Registered]):
                 self.examples(record.qualified)
             except PluginError as error:
                 faults += error.faults
-        if faults and switched_on(STRICT):
-            raise PluginError(tuple(dict.fromkeys(faults)))
-        return tuple(dict.fromkeys(faults))
+        found = tuple(dict.fromkeys(faults))
+        if found and switched_on(STRICT):
+            raise PluginError(found)
+        return found
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -288,100 +282,17 @@ def load(
         allow=allow,
         plugins=plugins,
     )
-    registry = assemble(configuration, selection)
-    lines = [*map(str, registry.faults), *registry.unknown]
-    if registry.faults and switched_on(STRICT):
-        raise PluginError(registry.faults)
-    for line in lines if warn else ():
-        warnings.warn(line, PluginWarning, stacklevel=2)
-    return registry
-
-
-def assemble(configuration: Configuration, selection: Selection) -> Registry:
-    """Ask every wanted plugin, and settle who has which name."""
-    sources, faults = scan() if selection.plugins else ((), ())
-    records: list[Registered] = []
-    rows: list[Plugin] = []
-    trouble = [f for f in faults if selection.wants(f.entry_point, f.distribution)]
-    for source in sources:
-        if not selection.wants(source.name, source.distribution):
-            rows.append(_row(source, "disabled", _indexed(configuration, source.distribution)))
-            continue
-        offer = ask(source, lambda source=source: import_entry_point(source))
-        records += register(source, offer.components)
-        trouble += offer.faults
-        keys = [component.key for component in offer.components]
-        if offer.faults:  # what it would provide if it worked helps to say why a name is missing
-            keys += [key for key in _indexed(configuration, source.distribution) if key not in keys]
-        rows.append(_row(source, _state(offer), tuple(keys)))
-    installed = {normalized(source.distribution) for source in sources}
-    for entry in configuration.plugins.values():
-        if entry.module is not None:
-            wanted = selection.wants(entry.name, entry.name)
-            records += promised(entry) if wanted else ()
-            state = "local" if wanted else "disabled"
-            rows.append(_row(source_of(entry), state, entry.provides))
-        elif entry.distribution and normalized(entry.distribution) not in installed:
-            rows.append(_uninstalled(entry, selection))
-    names = settle(records, configuration.owners)
-    return Registry(
+    found = gather(configuration, selection)
+    names = settle(found.records, configuration.owners)
+    registry = Registry(
         names=names,
         configuration=configuration,
-        plugins=tuple(sorted(rows, key=lambda row: (row.name, row.distribution))),
-        faults=(*trouble, *names.faults),
-        unknown=selection.unknown(*_known(sources, configuration)),
+        plugins=found.plugins,
+        faults=(*found.faults, *names.faults),
+        unknown=found.unknown,
     )
-
-
-def _state(offer: Offer) -> str:
-    if not offer.faults:
-        return "ready"
-    return "partial" if offer.components else "broken"
-
-
-def _row(source: Source, state: str, provides: tuple[str, ...]) -> Plugin:
-    return Plugin(
-        name=source.name,
-        distribution=source.distribution,
-        version=source.version,
-        origin=source.origin,
-        state=state,
-        provides=provides,
-    )
-
-
-def _uninstalled(entry: PluginEntry, selection: Selection) -> Plugin:
-    # With plugins switched off, nobody looked whether it is installed.
-    return Plugin(
-        name=entry.name,
-        distribution=entry.distribution or "",
-        version="",
-        origin=f"known from {entry.where.file.path}",
-        state="not installed" if selection.plugins else "disabled",
-        provides=entry.provides,
-        install=entry.install if selection.plugins else "",
-    )
-
-
-def _indexed(configuration: Configuration, distribution: str) -> tuple[str, ...]:
-    found = [
-        entry.provides
-        for entry in configuration.plugins.values()
-        if entry.distribution and normalized(entry.distribution) == normalized(distribution)
-    ]
-    return found[0] if found else ()
-
-
-def _known(
-    sources: Sequence[Source], configuration: Configuration
-) -> tuple[list[str], dict[str, str]]:
-    entries = configuration.plugins.values()
-    installed = [name for source in sources for name in (source.name, source.distribution)]
-    installed += [entry.name for entry in entries if entry.module is not None]
-    indexed = {
-        name: f"Install it: `{entry.install}`."
-        for entry in entries
-        if entry.distribution
-        for name in (entry.name, entry.distribution)
-    }
-    return installed, indexed
+    if registry.faults and switched_on(STRICT):
+        raise PluginError(registry.faults)
+    for line in (*map(str, registry.faults), *registry.unknown) if warn else ():
+        warnings.warn(line, PluginWarning, stacklevel=2)
+    return registry

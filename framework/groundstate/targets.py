@@ -147,6 +147,11 @@ def _imported(record: Registered, module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
+def missing_module(record: Registered, error: ModuleNotFoundError) -> PluginError:
+    """The error that a component needs what is not installed, with the line that installs it."""
+    return broken(record, f"it needs the module {error.name!r}, which is not installed", error)
+
+
 def _import_cause(field: str, named: str, error: BaseException) -> str:
     module = named.partition(":")[0]
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
@@ -187,15 +192,3 @@ def _cure(record: Registered, error: BaseException | None) -> str:
         return "Correct the component that was handed in."
     name = record.distribution
     return f"Upgrade it, `pip install --upgrade {name}`, or report it to its author."
-
-
-def missing_extras(component: Component) -> tuple[str, ...]:
-    """Requirements of optional parts that are not installed, found without importing them."""
-    return tuple(
-        requirement.strip()
-        for requirement, _, modules in (extra.partition(":") for extra in component.extras)
-        if any(
-            importlib.util.find_spec(module.split(".")[0]) is None
-            for module in modules.replace(",", " ").split()
-        )
-    )

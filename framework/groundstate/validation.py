@@ -95,6 +95,14 @@ def _known(registry: Registry, key: str) -> tuple[Registered | None, tuple[str, 
         return None, (str(error),)
 
 
+def _record(registry: Registry, key: str, deep: bool) -> Registered | None:
+    """A component's record if it can be had: what is wrong with it is told elsewhere."""
+    try:
+        return registry.loaded(key) if deep else registry[key]
+    except (RegistryError, PluginError):
+        return None
+
+
 def check_pipeline(
     registry: Registry, pipeline: Pipeline, *, deep: bool = False
 ) -> tuple[ConfigurationFault, ...]:
@@ -106,7 +114,7 @@ def check_pipeline(
         faults.append(pipeline.where.fault(f"a pipeline needs {_ENOUGH}; this one has {has}."))
     for role, use in pipeline.uses():
         faults += _use(registry, pipeline, role, use, deep)
-    faults += _views(registry, pipeline)
+    faults += _views(registry, pipeline, deep)
     return tuple(faults)
 
 
@@ -118,7 +126,7 @@ def _use(
     if kind not in kinds:
         yield use.fault(f"must be of kind {' or '.join(kinds)}; got {use.key!r}.", "use")
     for found in references(dict(use.settings)):
-        trouble = _reference(registry, pipeline, role, found)
+        trouble = _reference(registry, pipeline, role, found, deep)
         if trouble:
             yield use.fault(trouble, *found.path)
     record, messages = _known(registry, use.key)
@@ -128,7 +136,9 @@ def _use(
         yield from _deep(registry, pipeline, role, use)
 
 
-def _reference(registry: Registry, pipeline: Pipeline, role: str, found: Reference) -> str:
+def _reference(
+    registry: Registry, pipeline: Pipeline, role: str, found: Reference, deep: bool
+) -> str:
     """What is wrong with a reference; empty if nothing."""
     order = list(PARTS)
     own = order.index("energy") if role == "through" else order.index(role)
@@ -141,7 +151,7 @@ def _reference(registry: Registry, pipeline: Pipeline, role: str, found: Referen
         return f"{found.text!r}: {found.part!r} {why}.{hint} Earlier parts: {names}."
     if not found.output:
         return ""
-    record, _ = _known(registry, pipeline.parts[found.part].key)
+    record = _record(registry, pipeline.parts[found.part].key, deep)
     if record is None or not record.loaded:
         return ""  # an unknown component is its own fault; a local module is read on use
     outputs = record.component.gives if record.component.kind == "dataset" else ()
@@ -152,7 +162,7 @@ def _reference(registry: Registry, pipeline: Pipeline, role: str, found: Referen
     return f"{found.text!r}: {record.key!r} gives no {found.output!r}.{hint} It gives {gives}."
 
 
-def _views(registry: Registry, pipeline: Pipeline) -> Iterator[ConfigurationFault]:
+def _views(registry: Registry, pipeline: Pipeline, deep: bool) -> Iterator[ConfigurationFault]:
     """Energies and solvers that do not fit, models and losses that do not."""
     energy, model = pipeline.parts.get("energy"), pipeline.parts.get("model")
     pairs: list[tuple[Use, Use]] = []
@@ -164,9 +174,9 @@ def _views(registry: Registry, pipeline: Pipeline) -> Iterator[ConfigurationFaul
         if through is not None and "adapter/" not in through:
             continue  # a wrong kind is a fault already
         try:
-            message = registry.mismatch(giver.key, use.key, through)
-        except RegistryError:
-            continue  # an unknown name is a fault already
+            message = registry.mismatch(giver.key, use.key, through, deep=deep)
+        except (RegistryError, PluginError):
+            continue  # an unknown name, or a broken local module, is a fault already
         if message:
             yield use.fault(message)
 
@@ -200,5 +210,5 @@ def _deep(
 def _bound(registry: Registry, pipeline: Pipeline, role: str) -> set[str]:
     """Inputs that need no mention, since a metric takes the dataset's outputs by name."""
     dataset = pipeline.parts.get("dataset")
-    record = _known(registry, dataset.key)[0] if dataset and role == "metrics" else None
+    record = _record(registry, dataset.key, True) if dataset and role == "metrics" else None
     return set(record.component.gives) if record is not None else set()
