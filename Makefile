@@ -48,7 +48,7 @@ types: .venv/.developing ## pyright, strict
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN)/pyright
 
 docs: .venv/.developing ## the pages, into site/
-	$(RUN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet
 
 bench: .venv/.benchmarking ## every benchmark, the quick way (QUICK= runs them in full)
 	for file in benchmarks/[a-z]*.py; do $(RUN)/python $$file $(QUICK); done
