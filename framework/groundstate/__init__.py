@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from groundstate.factors import FactorGroup as FactorGroup
     from groundstate.fitting import Fit as Fit
     from groundstate.fitting import fit as fit
+    from groundstate.generator import BoundedGenerator as BoundedGenerator
     from groundstate.generator import Chain as Chain
     from groundstate.generator import DensityGenerator as DensityGenerator
-    from groundstate.generator import BoundedGenerator as BoundedGenerator
     from groundstate.generator import Generator as Generator
     from groundstate.generator import chain as chain
     from groundstate.hooks import hookimpl as hookimpl
