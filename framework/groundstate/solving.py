@@ -23,6 +23,7 @@ from groundstate.errors import GradientError
 from groundstate.implicit import attach_gradient
 from groundstate.solution import Record, Solution, SolveError, summarise
 from groundstate.solver import Deadline, Solver, State
+from groundstate.space import Real
 from groundstate.status import Status
 from groundstate.views import Quadratic
 
@@ -184,13 +185,16 @@ class _Run:
             self.on_record(self.trace[-1])
 
     def keep_best(self, x: Tensor, value: Tensor) -> None:
-        """The last of equally good configurations is kept: it is the more converged one."""
+        """Keep the best. Real configurations that rounding cannot tell apart: the later one.
+
+        Close to a minimum energies are equal long before configurations are converged.
+        """
         if self.x is None or self.energy is None:
             self.x, self.energy = x, value
             return
-        layout = self.problem.energy.space.layout
-        better = value <= self.energy + rounding(self.problem.energy, x, value)
-        better = better | ~self.energy.isfinite()
+        energy, layout = self.problem.energy, self.problem.energy.space.layout
+        slack = rounding(energy, x, value) if isinstance(energy.space, Real) else 0.0
+        better = (value <= self.energy + slack) | ~self.energy.isfinite()
         self.x = torch.where(layout.expand(better), x, self.x)
         self.energy = torch.where(better, value, self.energy)
 
