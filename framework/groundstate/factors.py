@@ -9,7 +9,7 @@ without padding.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -62,11 +62,11 @@ class FactorGroup(Protocol):
         """A lower bound on each factor's energy, tight where the form allows."""
         ...
 
-    def touching(self, variables: Bool[Tensor, " variables"]) -> Self:
-        """The factors that touch any of these variables."""
+    def touching(self, variables: Bool[Tensor, " variables"]) -> "FactorGroup":
+        """The factors that touch any of these variables; another form of group may hold them."""
         ...
 
-    def shifted(self, *, variables: int, entries: int, total: int) -> Self:
+    def shifted(self, *, variables: int, entries: int, total: int) -> "FactorGroup":
         """The same factors after that many other variables and entries, among `total` entries."""
         ...
 

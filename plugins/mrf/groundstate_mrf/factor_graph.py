@@ -1,0 +1,183 @@
+"""`energy/factor-graph`: discrete energies of factors of any order and form."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundstate.energy import Views
+from groundstate.factors import FactorGraph, FactorGroup
+from groundstate.space import Discrete
+from groundstate_mrf.groups.cardinality import CardinalityGroup
+from groundstate_mrf.groups.potts import PottsGroup
+from groundstate_mrf.groups.tables import TableGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorGraphEnergy:
+    """E(y) = c + Σ_f f(y_f) over flat variables 0, 1, ...; +inf forbids.
+
+    `factor_graph`, `potts_edges` and `cardinality` make it from scopes and tables.
+
+    Attributes:
+        counts: number of labels of each variable.
+        groups: the factors.
+        constant: c, in nats; its shape is the batch shape of the problems.
+    """
+
+    counts: Int[Tensor, " variables"]
+    groups: tuple[FactorGroup, ...]
+    constant: Float[Tensor, "*batch"]
+
+    def __post_init__(self) -> None:
+        variables = len(self.counts)
+        for group in self.groups:
+            slots = group.slots
+            if slots.numel() and not 0 <= int(slots.min()) <= int(slots.max()) < variables:
+                raise ValueError(
+                    f"factors must stand on variables 0 ... {variables - 1}; a "
+                    f"{type(group).__name__} names {int(slots.min())} ... {int(slots.max())}"
+                )
+
+    @cached_property
+    def space(self) -> Discrete:
+        return Discrete(counts=self.counts, batch_shape=tuple(self.constant.shape))
+
+    @property
+    def views(self) -> Views:
+        return {FactorGraph: lambda: self.graph}
+
+    @cached_property
+    def graph(self) -> FactorGraph:
+        """The factors, as solvers see them."""
+        return FactorGraph(counts=self.counts, groups=self.groups, constant=self.constant)
+
+    def __call__(self, x: Int[Tensor, "*shape variables"], /) -> Float[Tensor, "*shape"]:
+        return self.graph.energy(x)
+
+
+def factor_graph(
+    counts: Sequence[int] | Int[Tensor, " variables"],
+    factors: Iterable[tuple[Sequence[int], Float[Tensor, "..."]]],
+    *groups: FactorGroup,
+    constant: Float[Tensor, "*batch"] | float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> FactorGraphEnergy:
+    """An energy from a list of scopes and tables.
+
+    Args:
+        counts: number of labels of each variable.
+        factors: the variables of each factor, and its table `[*batch, labels of the first, ...]`;
+            a table without variables is a constant.
+        groups: further factors, of other forms.
+        constant: c, in nats.
+        dtype: of the constant, where no factor tells.
+
+    Raises:
+        ValueError: if a table does not fit its variables' label counts, or a variable is repeated.
+    """
+    listed = [(tuple(scope), table) for scope, table in factors]
+    dtype = next((table.dtype for _, table in listed), dtype)
+    labels = torch.as_tensor(counts, dtype=torch.int64)
+    sizes: list[int] = labels.tolist()
+    total = torch.as_tensor(constant, dtype=dtype, device=labels.device)
+    forms: dict[tuple[int, ...], list[tuple[tuple[int, ...], Tensor]]] = {}
+    for scope, table in listed:
+        shape = _check_scope(scope, table, sizes)
+        if scope:
+            forms.setdefault(shape, []).append((scope, table))
+        else:
+            total = total + table
+    tables = [_table_group(labels, members) for members in forms.values()]
+    lead = [group.tables.shape[: -group.order - 1] for group in tables]
+    batch = torch.broadcast_shapes(total.shape, *lead)
+    return FactorGraphEnergy(
+        counts=labels, groups=(*tables, *groups), constant=total.expand(batch)
+    )
+
+
+def potts_edges(
+    counts: Int[Tensor, " variables"],
+    edges: Int[Tensor, "edges 2"],
+    weights: Float[Tensor, "*batch edges"],
+) -> PottsGroup:
+    """Potts factors on edges whose variables all have equally many labels."""
+    labels = counts[edges].unique()
+    if len(labels) > 1:
+        raise ValueError(
+            f"the variables of Potts edges must have equally many labels, got {labels.tolist()}; "
+            "make one group for each count, or use tables"
+        )
+    return PottsGroup(
+        edges=edges,
+        first=_first_entries(counts)[edges],
+        weights=weights,
+        labels=int(labels[0]) if len(labels) else 1,
+        total=int(counts.sum()),
+    )
+
+
+def cardinality(
+    counts: Int[Tensor, " variables"],
+    cliques: Sequence[Sequence[int]],
+    values: Sequence[Float[Tensor, "..."]],
+) -> CardinalityGroup:
+    """Cardinality factors: for each clique of binary variables its energies of 0, 1, ..., n ones."""
+    for clique, table in zip(cliques, values, strict=True):
+        if table.shape[-1] != len(clique) + 1 or len(set(clique)) != len(clique):
+            raise ValueError(
+                f"a clique of n different variables needs n + 1 values, got {table.shape[-1]} for "
+                f"{list(clique)!r}"
+            )
+    sizes = torch.tensor([len(clique) for clique in cliques], device=counts.device)
+    slots = torch.tensor([v for clique in cliques for v in clique], device=counts.device)
+    if slots.numel() and bool((counts[slots] != 2).any()):
+        raise ValueError("cardinality factors take variables with 2 labels only")
+    return CardinalityGroup(
+        owners=torch.arange(len(cliques), device=counts.device).repeat_interleave(sizes),
+        slots=slots,
+        first=_first_entries(counts)[slots],
+        values=torch.cat(list(values), -1),
+        total=int(counts.sum()),
+    )
+
+
+def _table_group(
+    counts: Int[Tensor, " variables"], members: Sequence[tuple[tuple[int, ...], Tensor]]
+) -> TableGroup:
+    scope = torch.tensor([each for each, _ in members], device=counts.device)
+    order = scope.shape[1]
+    batch = torch.broadcast_shapes(*(table.shape[: table.dim() - order] for _, table in members))
+    widths = members[0][1].shape[members[0][1].dim() - order :]
+    tables = [table.expand(*batch, *widths) for _, table in members]
+    return TableGroup(
+        scope=scope,
+        first=_first_entries(counts)[scope],
+        tables=torch.stack(tables, len(batch)),
+        total=int(counts.sum()),
+    )
+
+
+def _first_entries(counts: Int[Tensor, " variables"]) -> Int[Tensor, " variables"]:
+    return counts.cumsum(0) - counts
+
+
+def _check_scope(
+    scope: tuple[int, ...], table: Float[Tensor, "..."], counts: list[int]
+) -> tuple[int, ...]:
+    """The labels of each variable of the scope, which the table must have."""
+    if len(set(scope)) != len(scope):
+        raise ValueError(f"a factor's variables must all be different, got {scope}")
+    if any(not 0 <= variable < len(counts) for variable in scope):
+        raise ValueError(f"factors must stand on variables 0 ... {len(counts) - 1}, got {scope}")
+    expected = tuple(counts[variable] for variable in scope)
+    found = tuple(table.shape[table.dim() - len(scope) :])
+    if found != expected:
+        raise ValueError(
+            f"the table of a factor on {scope} must end in shape {expected}, the label counts of "
+            f"its variables; got {tuple(table.shape)}"
+        )
+    return expected

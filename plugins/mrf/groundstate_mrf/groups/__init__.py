@@ -1,0 +1,1 @@
+"""Groups of factors of one form; see `groundstate.factors.FactorGroup`."""

@@ -1,0 +1,35 @@
+"""Arithmetic that the factor groups share."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def add_at(
+    total: int, index: Int[Tensor, " *places"], values: Float[Tensor, "..."]
+) -> Float[Tensor, "*batch entries"]:
+    """Values added up at their entries, 0 elsewhere.
+
+    Args:
+        total: how many entries there are.
+        index: the entry of each value; its shape is the end of the shape of `values`.
+        values: `[*batch, *places]`.
+    """
+    flat = values.flatten(values.dim() - index.dim())
+    result = flat.new_zeros((*flat.shape[:-1], total))
+    return result.index_add(-1, index.flatten(), flat)
+
+
+def take(
+    values: Float[Tensor, "*batch entries"], index: Int[Tensor, " *places"]
+) -> Float[Tensor, "..."]:
+    """The values at these entries, `[*batch, *places]`."""
+    taken = values.index_select(-1, index.flatten())
+    return taken.reshape(*values.shape[:-1], *index.shape)
+
+
+def mean_weight(
+    weight: Float[Tensor, "..."], probability: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """weight · probability, where nothing times infinity is nothing."""
+    return torch.where(probability > 0, weight * probability, 0.0)
