@@ -9,10 +9,6 @@ PYTHON ?= python3
 RUN := .venv/bin
 PIP := $(RUN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
-PACKAGES := groundstate $(notdir $(wildcard plugins/*/groundstate_*))
-comma := ,
-empty :=
-SHAPES := --jaxtyping-packages=$(subst $(empty) $(empty),$(comma),$(PACKAGES)),beartype.beartype
 
 # real inputs for tests and benchmarks, where they lie beside the repository
 ifneq ($(wildcard ../shared/data),)
@@ -34,7 +30,7 @@ demo: .venv/.warm ## segment and colour a photo, write two reports
 	@ls $(CURDIR)/runs/segment/report.html $(CURDIR)/runs/colorize/report.html | sed 's/^/  /'
 
 test: .venv/.warm ## all tests but the slow ones, with shapes checked
-	$(RUN)/python -m pytest -m "not slow" $(SHAPES) $(ARGS)
+	$(RUN)/python -m pytest -m "not slow" $(ARGS)
 
 lint: .venv/.developing ## ruff
 	$(RUN)/ruff check .

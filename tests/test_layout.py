@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import torch
+from jaxtyping import TypeCheckError
 
 import groundstate as gs
 
@@ -123,3 +125,8 @@ def test_warnings_of_our_modules_are_errors(module: str) -> None:
 def test_version_is_said_once_in_each_place() -> None:
     project = read(ROOT / "pyproject.toml")["project"]
     assert isinstance(project, dict) and project["version"] == gs.__version__
+
+
+def test_array_shapes_are_checked_in_tests() -> None:
+    with pytest.raises(TypeCheckError):
+        gs.Discrete(counts=torch.ones(3))  # counts must be whole numbers
