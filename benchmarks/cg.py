@@ -5,7 +5,7 @@ same number of threads. Ours is timed through `solve`, with every check of the c
 same matrix in CSR, and are timed without and with the same Jacobi preconditioner.
 
     pip install --no-deps -r benchmarks/requirements.txt
-    python benchmarks/cg.py [--quick] [--json]
+    python benchmarks/cg.py [--quick] [--json] [--fresh]
 
 Peers stop by the residual of their recurrence (linear_cg: averaged over the columns), so the true one,
 recomputed here for everybody, stands beside each time. A time counts as an answer only where it is
@@ -16,10 +16,13 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,6 +36,8 @@ from threadpoolctl import threadpool_limits
 
 TOLERANCE = 1e-8
 LIMIT = 50_000
+PATIENCE = 1.25
+"""linear_cg never ends where its residual stalls: it gets this many times our iterations."""
 Answer = tuple[np.ndarray, list[int]]
 """Solutions `[right-hand sides, pixels]`, and iterations of each."""
 
@@ -98,7 +103,7 @@ def scipys(system: PhotoSystem, jacobi: bool) -> Answer:
     return np.stack(solutions), iterations
 
 
-def linear_operators(system: PhotoSystem, jacobi: bool, eps: float) -> Answer:
+def linear_operators(system: PhotoSystem, jacobi: bool, eps: float, limit: int) -> Answer:
     """linear_operator's `linear_cg`, all right-hand sides at once, with a CSR product of torch."""
     matrix = system.matrix
     torch_matrix = torch.sparse_csr_tensor(
@@ -110,32 +115,36 @@ def linear_operators(system: PhotoSystem, jacobi: bool, eps: float) -> Answer:
     inverse = torch.from_numpy(1 / matrix.diagonal())[:, None]
     calls = [0]
 
-    def product(vectors: torch.Tensor) -> torch.Tensor:
+    def times(vectors: torch.Tensor) -> torch.Tensor:
         calls[0] += 1
         return torch_matrix @ vectors
 
     x = linear_cg(
-        product,
+        times,
         torch.from_numpy(system.right.T.copy()),
         tolerance=TOLERANCE,
         eps=eps,
         stop_updating_after=TOLERANCE / 10,
-        max_iter=LIMIT,
+        max_iter=limit,
         max_tridiag_iter=0,
         preconditioner=(lambda r: inverse * r) if jacobi else None,
     )
     return x.T.numpy(), [calls[0] - 1]
 
 
-METHODS: dict[str, Callable[[PhotoSystem], Answer]] = {
-    "groundstate, jacobi": lambda system: ours(system, "jacobi"),
-    "groundstate, plain": lambda system: ours(system, "none"),
-    "scipy, jacobi": lambda system: scipys(system, True),
-    "scipy, plain": lambda system: scipys(system, False),
-    "linear_cg, jacobi": lambda system: linear_operators(system, True, 1e-10),
-    "linear_cg, plain": lambda system: linear_operators(system, False, 1e-10),
-    "linear_cg, jacobi, eps=1e-30": lambda system: linear_operators(system, True, 1e-30),
+METHODS: dict[str, Callable[[PhotoSystem, int], Answer]] = {
+    "groundstate, jacobi": lambda system, _: ours(system, "jacobi"),
+    "groundstate, plain": lambda system, _: ours(system, "none"),
+    "scipy, jacobi": lambda system, _: scipys(system, True),
+    "scipy, plain": lambda system, _: scipys(system, False),
+    "linear_cg, jacobi": lambda system, limit: linear_operators(system, True, 1e-10, limit),
+    "linear_cg, plain": lambda system, limit: linear_operators(system, False, 1e-10, limit),
+    "linear_cg, jacobi, eps=1e-30": lambda system, limit: linear_operators(
+        system, True, 1e-30, limit
+    ),
 }
+"""Each takes the system and the iterations that linear_cg may do."""
+QUICK = ("groundstate, jacobi", "scipy, jacobi", "linear_cg, jacobi, eps=1e-30")
 
 
 def residuals(system: PhotoSystem, x: np.ndarray) -> list[float]:
@@ -145,17 +154,20 @@ def residuals(system: PhotoSystem, x: np.ndarray) -> list[float]:
     return [float(each) for each in found]
 
 
-def measure(system: PhotoSystem, threads: int, repeats: int) -> list[Measurement]:
+def measure(
+    system: PhotoSystem, threads: int, repeats: int, names: Iterable[str]
+) -> list[Measurement]:
     """Every method, taking turns, so that a busy moment hits all alike."""
     torch.set_num_threads(threads)
-    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     answers: dict[str, Answer] = {}
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # linear_cg warns where it misses; the table says so
         for _ in range(repeats):
-            for name, method in METHODS.items():
+            for name in seconds:
+                most = max((max(i) for n, (_, i) in answers.items() if n[0] == "g"), default=LIMIT)
                 began = time.perf_counter()
-                answers[name] = method(system)
+                answers[name] = METHODS[name](system, int(PATIENCE * most))
                 seconds[name].append(time.perf_counter() - began)
     measured: list[Measurement] = []
     for name, (x, iterations) in answers.items():
@@ -223,22 +235,37 @@ def show(measured: list[Measurement], rows: list[dict[str, object]]) -> None:
         )
 
 
+def remembered(photo: str, count: int, threads: int, quick: bool) -> list[Measurement]:
+    """Measurements of one system, from an earlier run where there are any."""
+    name = f"cg-{photo}-{count}-{threads}{'-quick' if quick else ''}.json"
+    file = Path(__file__).parent / "results" / name
+    if file.exists():
+        return [Measurement(**each) for each in json.loads(file.read_text())]
+    repeats = 1 if quick else (5 if count == 1 else 3)
+    system = photo_system(photo, right_hand_sides=count)
+    measured = measure(system, threads, repeats, QUICK if quick else METHODS)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps([asdict(each) for each in measured]))
+    return measured
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="one photo, one thread: a minute")
+    parser.add_argument("--quick", action="store_true", help="one photo, one thread: a minute or two")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
+    parser.add_argument("--photos", nargs="+", choices=PHOTOS, default=PHOTOS)
     arguments = parser.parse_args()
-    photos = ("coffee",) if arguments.quick else PHOTOS
+    if arguments.fresh:
+        for file in (Path(__file__).parent / "results").glob("cg-*.json"):
+            file.unlink()
+    photos = ("coffee",) if arguments.quick else arguments.photos
     threads = (1,) if arguments.quick else (1, 2)
-    warm_up = photo_system("coffee", right_hand_sides=1, side=64)
-    measure(warm_up, 1, 1)
+    measure(photo_system("coffee", right_hand_sides=1, side=64), 1, 1, METHODS)  # warm up
     measured: list[Measurement] = []
-    for photo in photos:
-        for count in (1, 8):
-            system = photo_system(photo, right_hand_sides=count)
-            for each in threads:
-                repeats = 1 if arguments.quick else (5 if count == 1 else 3)
-                measured += measure(system, each, repeats)
+    for photo, count, allowed in product(photos, (1, 8), threads):
+        measured += remembered(photo, count, allowed, arguments.quick)
+        print(f"{photo}, {count}, {allowed}: done", file=sys.stderr)
     rows = ratios(measured)
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine()}

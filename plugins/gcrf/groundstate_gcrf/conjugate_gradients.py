@@ -3,8 +3,8 @@
 The recurrence (Gaussian CRF spec §4.3) updates the remainder b - Ax without recomputing it, and in
 floating point the two drift apart. So its norm only says when to look: a problem has converged once
 the recomputed ‖b - Ax‖ / ‖b‖ is at most the tolerance. If it is not, the recurrence starts afresh
-from the true remainder; when that no longer halves it, floating point allows no more, and the
-problem has stalled (lineax and torchsparsegradutils recompute the residual for the same reason).
+from the true remainder, as it does when the two have drifted apart by a factor of 2; when a fresh
+start no longer halves the residual, floating point allows no more, and the problem has stalled (lineax and torchsparsegradutils recompute the residual for the same reason).
 """
 
 from dataclasses import dataclass, replace
@@ -79,22 +79,25 @@ class ConjugateGradients:
         quadratic, layout = view(energy, Quadratic), energy.space.layout
         linear = quadratic.linear.expand(layout.shape)
         scale, size = _scale(layout, linear.detach())
-        outcome = _first_verdict(layout, quadratic, size)
+        reference = _norm(layout, layout.expand(scale) * linear)
+        reference = torch.where(reference > 0, reference, 1.0)
         start = torch.zeros_like(linear) if x0 is None else x0
         x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
-        never = torch.full_like(scale, float("inf"))
+        outcome = _first_verdict(layout, quadratic, size)
         recurrence = Recurrence(
             x=x,
-            remainder=torch.zeros_like(x),
+            remainder=torch.zeros_like(x),  # so the first look starts afresh
             direction=torch.zeros_like(x),
             beta=torch.zeros_like(scale),
             energy_norm=torch.zeros_like(scale),
             scale=scale,
-            goal=torch.zeros_like(scale),
+            reference=reference,
+            goal=self.tolerance * reference,
             outcome=outcome,
             iterations=torch.zeros_like(outcome),
         )
-        return self._review(energy, recurrence, fresh=True, anchor=x, anchor_residual=never)
+        never = torch.full_like(scale, float("inf"))
+        return self._review(energy, recurrence, anchor=x, anchor_residual=never)
 
     def step(self, energy: Energy, state: CGState, deadline: Deadline) -> CGState:
         quadratic, before = view(energy, Quadratic), state.recurrence
@@ -108,7 +111,7 @@ class ConjugateGradients:
             after = iterate(before, quadratic, layout, apply, self.check_every, deadline)
         after = _keep_finite(energy.space.layout, before, after)
         return self._review(
-            energy, after, fresh=False, anchor=state.anchor, anchor_residual=state.anchor_residual
+            energy, after, anchor=state.anchor, anchor_residual=state.anchor_residual
         )
 
     def status(self, state: CGState) -> Int[Tensor, "*batch"]:
@@ -119,67 +122,65 @@ class ConjugateGradients:
         energy: Energy,
         now: Recurrence,
         *,
-        fresh: bool,
         anchor: Tensor,
         anchor_residual: Tensor,
     ) -> CGState:
         """Recompute the residual of every problem, and judge each by it."""
         quadratic, layout = view(energy, Quadratic), energy.space.layout
-        reference = _norm(layout, layout.expand(now.scale) * quadratic.linear)
-        reference = torch.where(reference > 0, reference, 1.0)
-        remainder = layout.expand(now.scale) * (quadratic.linear - quadratic.matvec(now.x))
-        residual = _norm(layout, remainder) / reference
+        left = quadratic.linear - quadratic.matvec(now.x)
+        residual = _norm(layout, left * layout.expand(now.scale)) / now.reference
         running = now.outcome == Status.RUNNING
         lost = running & ~residual.isfinite()
         converged = running & (residual <= self.tolerance)
-        arrived = running & ~lost & ~converged
-        if not fresh:
-            arrived = arrived & (_norm(layout, now.remainder) <= now.goal)
+        # arrived, or so lost in rounding that the recurrence has nothing to do with b - Ax any more
+        known = _norm(layout, now.remainder)
+        arrived = (known <= now.goal) | (residual * now.reference > 2 * known)
+        arrived = arrived & running & ~lost & ~converged
         stalled = arrived & ~(residual <= 0.5 * anchor_residual)
         worse = stalled & (anchor_residual < residual)
         outcome = now.outcome.masked_fill(converged, int(Status.CONVERGED))
         outcome = outcome.masked_fill(stalled, int(Status.STALLED))
-        outcome = outcome.masked_fill(lost, int(Status.DIVERGED))
-        x, anew = now.x, layout.expand(arrived)
+        now = replace(now, outcome=outcome.masked_fill(lost, int(Status.DIVERGED)))
         if bool(worse.any()):
-            x = torch.where(layout.expand(worse), anchor, x)
-            remainder = layout.expand(now.scale) * (quadratic.linear - quadratic.matvec(x))
-            residual = _norm(layout, remainder) / reference
-        apply = MAKERS[self.preconditioner](energy).apply
-        energy_norm = layout.dot(remainder, apply(remainder))
-        now = replace(
-            now,
-            x=x,
-            remainder=torch.where(anew, remainder, now.remainder),
-            beta=torch.where(arrived, torch.zeros_like(now.beta), now.beta),
-            energy_norm=torch.where(arrived, energy_norm, now.energy_norm),
-            goal=reference * self._trigger(layout, quadratic, now, reference),
-            outcome=outcome,
-        )
-        value, bound = _claims(layout, quadratic, x.detach(), remainder.detach(), now.scale)
+            now = replace(now, x=torch.where(layout.expand(worse), anchor, now.x))
+            left = quadratic.linear - quadratic.matvec(now.x)
+            residual = _norm(layout, left * layout.expand(now.scale)) / now.reference
+        if bool(arrived.any()):
+            now = self._start_afresh(energy, now, arrived, left * layout.expand(now.scale))
+            anchor = torch.where(layout.expand(arrived), now.x.detach(), anchor)
+            anchor_residual = torch.where(arrived, residual, anchor_residual)
+        value, bound = _claims(layout, quadratic, now.x.detach(), left.detach())
         return CGState(
-            x=x,
+            x=now.x,
             energy=value,
             bound=bound,
             residual=residual,
             stats={"iterations": float(now.iterations.max()) if now.iterations.numel() else 0.0},
             recurrence=now,
-            anchor=torch.where(anew, x.detach(), anchor),
-            anchor_residual=torch.where(arrived, residual, anchor_residual),
+            anchor=anchor,
+            anchor_residual=anchor_residual,
         )
 
-    def _trigger(
-        self, layout: Layout, quadratic: Quadratic, now: Recurrence, reference: Tensor
-    ) -> Float[Tensor, "*batch"]:
-        """The relative residual to look at: the tolerance, or about what rounding leaves of b - Ax."""
-        terms = _norm(layout, layout.expand(now.scale) * (quadratic.diagonal * now.x))
-        floor = 0.1 * torch.finfo(terms.dtype).eps * terms / reference
-        return floor.clamp(min=self.tolerance)
+    def _start_afresh(
+        self, energy: Energy, now: Recurrence, which: Tensor, remainder: Tensor
+    ) -> Recurrence:
+        """The recurrence with the true remainder and no memory of directions, where told."""
+        layout = energy.space.layout
+        energy_norm = layout.dot(remainder, MAKERS[self.preconditioner](energy).apply(remainder))
+        return replace(
+            now,
+            remainder=torch.where(layout.expand(which), remainder, now.remainder),
+            beta=torch.where(which, torch.zeros_like(now.beta), now.beta),
+            energy_norm=torch.where(which, energy_norm, now.energy_norm),
+        )
 
 
-def _norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "*batch"]:
+def _norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     values = values.detach()
-    return layout.dot(values, values).sqrt()
+    if layout.segments is not None or not layout.event_shape:
+        return layout.dot(values, values).sqrt()
+    # one pass instead of three
+    return torch.linalg.vector_norm(values, dim=tuple(range(-len(layout.event_shape), 0)))
 
 
 def _scale(
@@ -216,7 +217,7 @@ def _first_verdict(
 
 def _keep_finite(layout: Layout, before: Recurrence, after: Recurrence) -> Recurrence:
     """The state of before, and DIVERGED, where values overflowed or became NaN."""
-    lost = layout.sum((~after.x.isfinite()).to(torch.int64)) > 0
+    lost = layout.sum(after.x.detach() * 0).isnan()  # finite times 0 is 0
     lost = lost | (after.outcome == Status.DIVERGED)
     if not bool(lost.any()):
         return after
@@ -233,10 +234,9 @@ def _keep_finite(layout: Layout, before: Recurrence, after: Recurrence) -> Recur
 
 
 def _claims(
-    layout: Layout, quadratic: Quadratic, x: Tensor, remainder: Tensor, scale: Tensor
+    layout: Layout, quadratic: Quadratic, x: Tensor, left: Tensor
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"] | None]:
-    """The energy, and the bound that the residual r gives: min E ≥ E(x) - ‖r‖² / (2 floor)."""
-    left = remainder / layout.expand(scale)
+    """The energy, and the bound that r = b - Ax gives: min E ≥ E(x) - ‖r‖² / (2 floor)."""
     linear, constant = quadratic.linear.detach(), quadratic.constant.detach()
     value = constant - 0.5 * layout.dot(x, linear + left)  # Ax = b - r
     if quadratic.floor is None:

@@ -31,6 +31,7 @@ class Recurrence:
         energy_norm: ρ = rᵀM⁻¹r.
         scale: a power of 2 that brings the largest entry of b near 1, so that no right-hand side is
             too small or too large to square.
+        reference: scale · ‖b‖, or 1 where b = 0.
         goal: remainder norm at which to stop and look.
         outcome: `Status` of each problem; only those RUNNING advance.
         iterations: done so far, for each problem.
@@ -42,6 +43,7 @@ class Recurrence:
     beta: Float[Tensor, "*batch"]
     energy_norm: Float[Tensor, "*batch"]
     scale: Float[Tensor, "*batch"]
+    reference: Float[Tensor, "*batch"]
     goal: Float[Tensor, "*batch"]
     outcome: Int[Tensor, "*batch"]
     iterations: Int[Tensor, "*batch"]
