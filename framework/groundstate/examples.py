@@ -8,6 +8,7 @@ from torch import Tensor
 
 from groundstate.data import Metric, Reader
 from groundstate.energy import Energy
+from groundstate.generator import Generator
 from groundstate.learning import Batch, Learner, Loss, Model, Source
 
 
@@ -18,6 +19,22 @@ class LossExample:
     loss: Loss
     model: Any
     batch: Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorExample:
+    """A generator, what its samples depend on, and the density that they must follow.
+
+    Attributes:
+        generator: the generator.
+        condition: passed to `sample`; None for generators without one.
+        energy: samples follow p(x) ∝ exp(-E(x)); None where no energy is known. A component that
+            claims "exact" is tried against it.
+    """
+
+    generator: Generator
+    condition: Shaped[Tensor, "..."] | None = None
+    energy: Energy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,8 +36,8 @@ class Quadratic:
     matvec: Callable[[Tensor], Tensor]
     linear: Float[Tensor, "*batch_and_event"]
     constant: Float[Tensor, "*batch"]
-    diagonal: Float[Tensor, "*batch_and_event"]
-    floor: Float[Tensor, "*batch"] | None = None
+    diagonal: Float[Tensor, "..."]
+    floor: Float[Tensor, "..."] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ A plugin's whole conformance file is
     def test_law(case: Case) -> None:
         case()
 
-with `pytest_plugins = ("groundstate.testing.pytest_plugin",)` in the top-level `conftest.py`. The same
-laws run without pytest: `groundstate check my-plugin`. This module imports nothing, so that pytest can
-still rewrite the assertions of the laws, and so that shape checks can still be installed.
+with `pytest_plugins = ("groundstate.testing.pytest_plugin",)` in the top-level `conftest.py`. The
+same laws run without pytest: `groundstate check my-plugin`. This module imports nothing, so that
+pytest can still rewrite the laws, and so that shape checks can still be installed.
 """

@@ -60,7 +60,7 @@ class Enumeration:
 
     @cached_property
     def log_partition(self) -> Float[Tensor, "*batch"]:
-        """log Σ exp(-E), in nats."""
+        """Log Σ exp(-E), in nats."""
         return torch.logsumexp(-self.energies, 0)
 
     @cached_property
@@ -134,7 +134,7 @@ class Gaussian:
 
     @cached_property
     def minimum(self) -> Float[Tensor, "*batch"]:
-        """c - ½bᵀA⁻¹b."""
+        """C - ½bᵀA⁻¹b."""
         return self.constant - 0.5 * (self.linear * self.mean).sum(-1)
 
     @cached_property
@@ -147,7 +147,7 @@ class Gaussian:
 
     @cached_property
     def log_partition(self) -> Float[Tensor, "*batch"]:
-        """log ∫ exp(-E), in nats."""
+        """Log ∫ exp(-E), in nats."""
         n = self.linear.shape[-1]
         return 0.5 * (n * math.log(2 * math.pi) - torch.logdet(self.matrix)) - self.minimum
 

@@ -30,6 +30,7 @@ class Problem:
         tree: whether the factor graph has no cycle.
         higher_order: whether some factors serve nothing but moves.
         solvable: whether it has a minimum of finite energy.
+        large: whether it is there to be out of reach, and has no known answer.
         known: the minimum where neither enumeration nor a dense solve gives it, in nats.
     """
 
@@ -39,6 +40,7 @@ class Problem:
     tree: bool = False
     higher_order: bool = False
     solvable: bool = True
+    large: bool = False
     known: float | None = None
 
     @property
@@ -64,7 +66,7 @@ class Problem:
 
     @cached_property
     def log_partition(self) -> Float[Tensor, "*batch"]:
-        """log Z of a discrete problem, in nats."""
+        """Log Z of a discrete problem, in nats."""
         return torch.stack(
             [enumerate_labellings(part).log_partition for part in self.parts or (self.energy,)]
         ).reshape(self.batch_shape)
@@ -261,9 +263,7 @@ def quadratics() -> list[Problem]:
     return [
         Problem(
             name="system",
-            energy=quadratic(
-                positive_definite(6, 0), _normal(6, seed=1), event_shape=(2, 3)
-            ),
+            energy=quadratic(positive_definite(6, 0), _normal(6, seed=1), event_shape=(2, 3)),
         ),
         Problem(
             name="batch of systems",
@@ -375,7 +375,7 @@ def graphs() -> list[Problem]:
         ),
         Problem(name="factors of order 3", energy=triple),
         Problem(name="hard constraints", energy=hard_constraints()),
-        Problem(name="union of a tree and a cycle", energy=union([tree, cycle]), parts=(tree, cycle)),
+        Problem(name="union of graphs", energy=union([tree, cycle]), parts=(tree, cycle)),
         Problem(name="factors that serve only moves", energy=_moves_only(), higher_order=True),
     ]
 
@@ -385,9 +385,7 @@ def _moves_only() -> TableEnergy:
     counts = torch.tensor([2, 2, 3, 2])
     table = torch.randn(2, 2, 3, 2, dtype=torch.float64, generator=rng)
     unary = torch.randn(3, dtype=torch.float64, generator=rng)
-    return table_energy(
-        counts, [((0, 1, 2, 3), table), ((2,), unary)], serves=frozenset({"moves"})
-    )
+    return table_energy(counts, [((0, 1, 2, 3), table), ((2,), unary)], serves=frozenset({"moves"}))
 
 
 def plain() -> list[Problem]:
@@ -412,7 +410,16 @@ def large_graph() -> Problem:
     width = 20
     right = [(v, v + 1) for v in range(width * width) if v % width < width - 1]
     down = [(v, v + width) for v in range(width * (width - 1))]
-    return Problem(name="large grid", energy=_graph([3] * width * width, right + down, 19))
+    energy = _graph([3] * width * width, right + down, 19)
+    return Problem(name="large grid", energy=energy, large=True)
+
+
+def medium_graph() -> Problem:
+    """A million labellings: within the reach of brute force, but not at once."""
+    width = 5
+    right = [(v, v + 1) for v in range(20) if v % width < width - 1]
+    down = [(v, v + width) for v in range(15)]
+    return Problem(name="medium grid", energy=_graph([2] * 20, right + down, 23), large=True)
 
 
 def large_system() -> Problem:
@@ -420,12 +427,14 @@ def large_system() -> Problem:
     return Problem(
         name="large system",
         energy=quadratic(positive_definite(200, 20, condition=1e7), _normal(200, seed=22)),
+        large=True,
     )
 
 
 def everything() -> list[Problem]:
-    """Every problem that has a minimum and is small."""
-    return [*quadratics(), *graphs(), *plain()]
+    """Every problem of the kit; also those without a minimum, and those out of reach."""
+    hard = [indefinite(), contradiction(), large_system(), medium_graph(), large_graph()]
+    return [*quadratics(), *graphs(), *plain(), *hard]
 
 
 def fitting(needs: Sequence[str], problems: Sequence[Problem] | None = None) -> list[Problem]:
@@ -458,9 +467,7 @@ def relabelled(problem: Problem) -> tuple[Problem, Int[Tensor, " variables"]] | 
     return None
 
 
-def _relabelled_graph(
-    name: str, energy: TableEnergy
-) -> tuple[Problem, Int[Tensor, " variables"]]:
+def _relabelled_graph(name: str, energy: TableEnergy) -> tuple[Problem, Int[Tensor, " variables"]]:
     counts = energy.graph.counts
     order = torch.randperm(len(counts), generator=generator(31))
     position = torch.argsort(order)

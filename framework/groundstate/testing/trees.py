@@ -1,4 +1,4 @@
-"""Tensors inside anything: listing them, comparing two such things, making them leaves of a graph."""
+"""Tensors inside anything: listing them, comparing two such things, making leaves of them."""
 
 import copy
 import dataclasses
@@ -90,12 +90,28 @@ def leaves(obj: Any) -> tuple[Any, list[Tensor]]:
     return copied, list(found.values())
 
 
+def directions(obj: Any, leaf: list[Tensor], seed: int) -> list[Tensor]:
+    """A direction for each tensor in which it may be moved.
+
+    Parameters of modules take any; other tensors are only scaled, which keeps what an energy may
+    ask of them: symmetry, definiteness, signs, zeros.
+    """
+    rng = generator(seed)
+    free = {id(p) for p in obj.parameters()} if isinstance(obj, nn.Module) else set[int]()
+    found: list[Tensor] = []
+    for tensor in leaf:
+        shape = tensor.shape if id(tensor) in free else ()
+        noise = torch.randn(shape, dtype=tensor.dtype, generator=rng)
+        found.append(noise if id(tensor) in free else noise * tensor.detach())
+    return found
+
+
 @contextmanager
-def nudged(leaf: list[Tensor], directions: list[Tensor], step: float) -> Iterator[None]:
+def nudged(leaf: list[Tensor], along: list[Tensor], step: float) -> Iterator[None]:
     """Within the block every tensor has moved by `step` along its direction."""
     kept = [tensor.detach().clone() for tensor in leaf]
     with torch.no_grad():
-        for tensor, direction in zip(leaf, directions, strict=True):
+        for tensor, direction in zip(leaf, along, strict=True):
             tensor.add_(direction, alpha=step)
     try:
         yield
@@ -106,12 +122,17 @@ def nudged(leaf: list[Tensor], directions: list[Tensor], step: float) -> Iterato
 
 
 def global_randomness() -> dict[str, Any]:
-    """The state of every global random number generator that a plugin might draw from."""
-    return {
-        "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(legacy=True)[1].copy(),  # type: ignore[index]  # pyright: ignore
-        "random": random.getstate(),
-    }
+    """The state of the global generators of torch and numpy.
+
+    That of `random` is left out: shape checkers draw from it. A plugin that does so, too, shows by
+    its results.
+    """
+    return {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(_numpy_state())}
+
+
+def _numpy_state() -> Any:
+    state: Any = np.random.get_state()
+    return state[1].astype(np.int64)
 
 
 def disturb_global_randomness(seed: int) -> None:

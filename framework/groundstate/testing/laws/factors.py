@@ -95,7 +95,7 @@ def _energies_of(
 
 
 def factor_graph_agrees_with_energy(energy: Energy) -> None:
-    """c + Σ factors is E(x), and the graph's variables are those of the space."""
+    """C + Σ factors is E(x), and the graph's variables are those of the space."""
     double = to(energy, dtype=torch.float64)
     graph = view(double, FactorGraph)
     counts = getattr(energy.space, "counts", None)
@@ -117,9 +117,7 @@ def slots_are_sorted_and_complete(energy: Energy) -> None:
     for group in graph.groups:
         name = type(group).__name__
         owners, slots = group.owners, group.slots
-        require(
-            owners.shape == slots.shape, f"{name}: owners and slots must have the same length"
-        )
+        require(owners.shape == slots.shape, f"{name}: owners and slots must have the same length")
         require(bool((owners.diff() >= 0).all()), f"{name}: owners must be sorted")
         if len(owners):
             require(

@@ -96,9 +96,7 @@ def sparse_matrix_equals_matvec(energy: Energy) -> None:
     lead = torch.broadcast_shapes(values.shape[:-1], dense.shape[:-2])
     filled = values.new_zeros(*lead, n * n).index_add(-1, flat, values.expand(*lead, -1))
     scale = 1 + float(dense.abs().max())
-    close(
-        filled.reshape(*lead, n, n), dense.expand(*lead, n, n), "the sparse matrix", scale=scale
-    )
+    close(filled.reshape(*lead, n, n), dense.expand(*lead, n, n), "the sparse matrix", scale=scale)
 
 
 def covariance_inverts_the_matrix(energy: Energy) -> None:
@@ -112,7 +110,7 @@ def covariance_inverts_the_matrix(energy: Energy) -> None:
 
 
 def density_agrees_with_energy(energy: Energy) -> None:
-    """log p(x) - log p(y) is E(y) - E(x)."""
+    """Log p(x) - log p(y) is E(y) - E(x)."""
     double = _double(energy)
     log_prob = view(double, Density).log_prob
     x, y = points(double, 3), points(double, 3, seed=1)

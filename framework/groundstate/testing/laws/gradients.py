@@ -1,0 +1,87 @@
+"""What holds for gradients through a solve."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundstate.solver import Solver
+from groundstate.solving import solve
+from groundstate.testing.laws.law import laws
+from groundstate.testing.laws.solver import start
+from groundstate.testing.problems import DenseQuadratic, Problem
+from groundstate.testing.saying import close, require
+from groundstate.testing.trees import generator
+
+
+def _with(energy: DenseQuadratic, shift: Float[Tensor, " two"]) -> DenseQuadratic:
+    """The energy with A + s₀(I + e eᵀ) and (1 + s₁) b: two parameters for A and b."""
+    n = energy.matrix.shape[-1]
+    eye = torch.eye(n, dtype=shift.dtype) + torch.ones(n, n, dtype=shift.dtype)
+    return DenseQuadratic(
+        matrix=energy.matrix + shift[0] * eye,
+        linear=(1 + shift[1]) * energy.linear,
+        constant=energy.constant,
+        space=energy.space,
+    )
+
+
+def implicit_gradient_equals_finite_differences(solver: Solver[Any], problem: Problem) -> None:
+    """The gradient through the minimiser is that of A⁻¹b, for parameters of A and of b."""
+    energy = problem.energy
+    assert isinstance(energy, DenseQuadratic)
+    weights = torch.randn(energy.space.layout.shape, dtype=torch.float64, generator=generator(8))
+    shift = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    x = solve(_with(energy, shift), solver, steps=3000, gradient="implicit").x
+    require(x.requires_grad, "the solution must carry a graph")
+    (found,) = torch.autograd.grad((weights * x).sum(), shift)
+    true = [
+        _difference(lambda s: _exact(_with(energy, s)), weights, direction)
+        for direction in torch.eye(2, dtype=torch.float64)
+    ]
+    close(found, torch.stack(true), "the implicit gradient in (A, b)", relative=1e-3)
+
+
+def _exact(energy: DenseQuadratic) -> Tensor:
+    flat = energy.linear.flatten(energy.linear.dim() - len(energy.space.event_shape))
+    matrix = energy.matrix.expand(*flat.shape[:-1], *energy.matrix.shape[-2:])
+    return torch.linalg.solve(matrix, flat[..., None])[..., 0].reshape(energy.linear.shape)
+
+
+def unrolled_gradient_equals_finite_differences(solver: Solver[Any], problem: Problem) -> None:
+    """The gradient through five steps is the slope of what five steps give."""
+    energy = problem.energy
+    assert isinstance(energy, DenseQuadratic)
+    x0 = start(problem)
+    weights = torch.randn(energy.space.layout.shape, dtype=torch.float64, generator=generator(8))
+
+    def after_steps(shift: Tensor, gradient: Literal["none", "unrolled"]) -> Tensor:
+        moved = _with(energy, shift)
+        solution = solve(moved, solver, x0, steps=5, gradient=gradient, throw=False)
+        return solution.x if gradient == "unrolled" else solution.state.x
+
+    shift = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    x = after_steps(shift, "unrolled")
+    require(x.requires_grad, "the solution must carry a graph")
+    (found,) = torch.autograd.grad((weights * x).sum(), shift)
+    true = [
+        _difference(lambda s: after_steps(s, "none"), weights, direction)
+        for direction in torch.eye(2, dtype=torch.float64)
+    ]
+    close(found, torch.stack(true), "the unrolled gradient in (A, b)", relative=1e-3)
+
+
+def _difference(function: Any, weights: Tensor, direction: Tensor, step: float = 1e-5) -> Tensor:
+    zero = torch.zeros_like(direction)
+    up, down = function(zero + step * direction), function(zero - step * direction)
+    return (weights * (up - down)).sum().detach() / (2 * step)
+
+
+_SMALL = ("system", "batch of systems", "right-hand sides of one system, one of them zero")
+
+LAWS = laws(
+    implicit_gradient_equals_finite_differences,
+    unrolled_gradient_equals_finite_differences,
+    applies=lambda problem: problem.name in _SMALL,
+)
