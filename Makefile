@@ -46,9 +46,10 @@ types: .venv/.developing ## pyright, strict
 docs: .venv/.developing ## the pages, into site/
 	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet
 
-bench: .venv/.benchmarking ## every benchmark, the quick way (QUICK= runs them in full)
-	for file in benchmarks/[a-z]*.py; do $(RUN)/python $$file $(QUICK); done
+bench: .venv/.benchmarking .venv/.warm ## every benchmark, the quick way (QUICK= runs them in full)
+	for file in $(BENCHMARKS); do $(RUN)/python $$file $(QUICK); done
 QUICK ?= --quick
+BENCHMARKS := $(shell grep -ls __main__ benchmarks/*.py)
 
 mutants: .venv/.installed ## break the plugins on purpose, count what the tests catch (slow)
 	$(RUN)/python benchmarks/mutants.py $(ARGS)
@@ -71,12 +72,11 @@ PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) constraints.txt
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.venv/.benchmarking: .venv/.installed
-	$(PIP) -e '.[bench]'
+.venv/.benchmarking: .venv/.installed benchmarks/requirements.txt
+	$(PIP) -r benchmarks/requirements.txt
 	touch $@
 
 # Kernels compiled on first use are compiled here, so that no time budget is spent on it.
-WARMING := $(wildcard plugins/*/groundstate_*/warm.py)
-.venv/.warm: .venv/.installed $(WARMING)
-	for file in $(WARMING); do $(RUN)/python $$file; done
+.venv/.warm: .venv/.installed $(shell grep -ls '^from numba' plugins/*/groundstate_*/*.py)
+	$(RUN)/python .ci/warm.py
 	touch $@
