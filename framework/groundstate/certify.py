@@ -59,7 +59,7 @@ def exact_energy(energy: Energy, x: Shaped[Tensor, "..."]) -> Float[Tensor, "...
     try:
         double = to(energy, dtype=torch.float64)
         return double(x.double() if x.is_floating_point() else x)
-    except RuntimeError:
+    except (RuntimeError, TypeError, ValueError):
         # a function that closes over tensors stays behind and meets another dtype
         return energy(x)
 
@@ -79,6 +79,21 @@ def check_shape(energy: Energy, x: Shaped[Tensor, "..."], value: Float[Tensor, "
         )
 
 
+def certify_configuration(energy: Energy, solver: Solver[Any], x: Shaped[Tensor, "..."]) -> None:
+    """Check that what a solver calls a configuration is one.
+
+    Raises:
+        CertificationError: naming the solver and what is wrong.
+    """
+    try:
+        energy.space.validate(x)
+    except (TypeError, ValueError) as error:
+        raise CertificationError(
+            f"{type(solver).__name__} gives an `x` that is no configuration: {error}; this is a "
+            "fault of the solver"
+        ) from error
+
+
 def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
     """Check what a state claims of its own `x`: energy and residual.
 
@@ -87,12 +102,15 @@ def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
     """
     if state.energy is not None:
         true = exact_energy(energy, state.x)
-        allowed = rounding(energy, state.x, state.energy)
-        wrong = (state.energy - true).abs() > allowed
-        _refuse(solver, "energy", wrong & true.isfinite(), state.energy, true)
+        allowed = rounding(energy, state.x, true.to(state.energy.dtype))
+        close = (state.energy - true).abs() <= allowed
+        # equal where both are infinite; where the truth is NaN the status says diverged
+        wrong = ~(close | (state.energy == true) | true.isnan())
+        _refuse(solver, "energy", wrong, state.energy, true)
     if state.residual is not None:
         true, allowed = _residual(energy, state.x, state.residual)
-        _refuse(solver, "relative residual", true > allowed, state.residual, true)
+        wrong = ~((true <= allowed) | true.isnan())
+        _refuse(solver, "relative residual", wrong, state.residual, true)
 
 
 def certify_bound(
@@ -107,6 +125,20 @@ def certify_bound(
         CertificationError: naming the solver, the bound and the energy.
     """
     _refuse(solver, "lower bound on the energy", bound > energy + allowed, bound, energy)
+
+
+def certify_optimal(
+    solver: Solver[Any],
+    claimed: Float[Tensor, "*batch"],
+    best: Float[Tensor, "*batch"],
+    allowed: Float[Tensor, "*batch"],
+) -> None:
+    """Check that nothing seen on the way lies below an energy called optimal.
+
+    Raises:
+        CertificationError: naming the solver, its energy and the lower one.
+    """
+    _refuse(solver, "optimal energy", claimed > best + allowed, claimed, best)
 
 
 def certify_beliefs(
@@ -178,8 +210,9 @@ def _refuse(
         return
     where = first(wrong)
     said, found = (float(each.expand(wrong.shape)[where]) for each in (claimed, true))
+    article = "an" if name[0] in "aeiou" else "a"
     raise CertificationError(
-        f"{type(solver).__name__} claims a {name} of {said:.9g}"
+        f"{type(solver).__name__} claims {article} {name} of {said:.9g}"
         f"{f' for configuration {where}' if where else ''}, but it is checked against "
         f"{found:.9g}; this is a fault of the solver"
     )

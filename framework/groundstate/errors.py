@@ -90,6 +90,10 @@ class InputError(GroundstateError, ValueError):
     """What a component was given cannot be used; names the component."""
 
 
+class OutputError(GroundstateError):
+    """The place where output should go cannot be written, or is not ours to replace."""
+
+
 class ViewError(GroundstateError, TypeError):
     """An energy does not have the structure that was asked for."""
 

@@ -1,8 +1,10 @@
 """The one loop that runs every solver: budget, status, incumbent, trace and certification."""
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -13,6 +15,8 @@ from groundstate.adapter import Adapted, Adapter
 from groundstate.certify import (
     certify_beliefs,
     certify_bound,
+    certify_configuration,
+    certify_optimal,
     certify_state,
     check_shape,
     exact_energy,
@@ -21,6 +25,7 @@ from groundstate.certify import (
 from groundstate.energy import Energy, with_linear
 from groundstate.errors import GradientError
 from groundstate.implicit import attach_gradient
+from groundstate.interrupts import deferred
 from groundstate.solution import Record, Solution, SolveError, summarise
 from groundstate.solver import Deadline, Solver, State
 from groundstate.space import Real
@@ -71,7 +76,9 @@ def solve(
         CertificationError: the solver claims an energy, bound or residual that is not true.
         ViewError: the energy lacks the structure that the solver needs.
         GradientError: the gradient asked for is not to be had.
+        ValueError: for a budget that is none.
     """
+    _check_budget(steps, seconds, record_every)
     adapted = through.adapt(energy) if through is not None else None
     problem = _Problem(energy=energy, adapted=adapted)
     problem.refuse_impossible(gradient, solver)
@@ -83,16 +90,27 @@ def solve(
     with torch.set_grad_enabled(gradient == "unrolled"):
         if state is None:
             rng = torch.Generator(device=inner.space.device).manual_seed(seed)
-            state = solver.init(inner, x0, rng)
+            # a copy, so that no solver can write to the caller's
+            state = solver.init(inner, None if x0 is None else x0.clone(), rng)
         state = run.advance(state, steps, deadline, keep_interrupted)
-    with torch.no_grad():
+    # whoever keeps what an interrupted solve has must not lose it to an interrupt of this
+    with torch.no_grad(), deferred(forget=True) if keep_interrupted else nullcontext():
         solution = run.finish(state)
     if throw and not bool(solution.ok.all()):
         raise SolveError(f"{type(solver).__name__}: {summarise(solution.status)}", solution)
     if gradient == "none":
         return solution
     x = _with_gradient(energy, solver, state, gradient, steps, seconds)
-    return _replace_x(solution, x)
+    return replace(solution, x=x)
+
+
+def _check_budget(steps: int, seconds: float | None, record_every: int) -> None:
+    if steps < 0 or record_every < 1:
+        raise ValueError(
+            f"steps must be at least 0 and record_every at least 1, got {steps} and {record_every}"
+        )
+    if seconds is not None and (math.isnan(seconds) or seconds < 0):
+        raise ValueError(f"seconds must be at least 0, or None for no limit, got {seconds}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +190,15 @@ class _Run:
     @torch.no_grad()
     def record(self, state: State) -> None:
         """Evaluate the state's configuration, remember it where it is the best."""
+        certify_configuration(self.problem.inner, self.solver, state.x)
         x = self.problem.decode(state.x.detach())
         value = self.problem.energy(x)
         check_shape(self.problem.energy, x, value)
         self.keep_best(x, value)
         bound = self.problem.bound(state)
         if bound is not None:
+            # a bound that is no number bounds nothing
+            bound = torch.where(bound.isnan(), -torch.inf, bound)
             self.bound = bound if self.bound is None else torch.maximum(self.bound, bound)
         seconds = time.perf_counter() - self.began
         self.trace.append(Record(step=self.steps, seconds=seconds, energy=value, bound=self.bound))
@@ -201,9 +222,9 @@ class _Run:
     def finish(self, state: S) -> Solution[S]:
         """Certify every claim and put the solution together."""
         problem = self.problem
-        seconds = time.perf_counter() - self.began
         if not self.trace or self.trace[-1].step != self.steps:
             self.record(state)
+        seconds = time.perf_counter() - self.began
         assert self.x is not None
         status = self.statuses(state)
         value = exact_energy(problem.energy, self.x)
@@ -235,8 +256,6 @@ class _Run:
         self, state: State, status: Int[Tensor, "*batch"], value: Float[Tensor, "*batch"]
     ) -> None:
         problem, solver = self.problem, self.solver
-        if bool((status == Status.DIVERGED).any()):
-            return
         certify_state(problem.inner, solver, state)
         assert self.x is not None
         allowed = rounding(problem.energy, self.x, self.trace[-1].energy)
@@ -244,9 +263,10 @@ class _Run:
             certify_bound(solver, self.bound, value, allowed)
         optimal = status == Status.OPTIMAL
         if problem.adapted is None and bool(optimal.any()):
-            best = torch.stack([record.energy for record in self.trace]).amin(0)
+            seen = torch.stack([record.energy for record in self.trace])
+            best = torch.where(seen.isnan(), torch.inf, seen).amin(0)
             claimed = torch.where(optimal, self.trace[-1].energy, best)
-            certify_bound(solver, claimed, best, allowed)
+            certify_optimal(solver, claimed, best, allowed)
         if state.beliefs is not None and problem.adapted is None:
             certify_beliefs(problem.energy, solver, state.beliefs, value)
 
@@ -272,18 +292,3 @@ def _with_gradient(
             "'unrolled-gradient'"
         )
     return state.x
-
-
-def _replace_x(solution: Solution[S], x: Shaped[Tensor, "*shape"]) -> Solution[S]:
-    return Solution(
-        x=x,
-        energy=solution.energy,
-        bound=solution.bound,
-        status=solution.status,
-        beliefs=solution.beliefs,
-        steps=solution.steps,
-        seconds=solution.seconds,
-        trace=solution.trace,
-        stats=solution.stats,
-        state=solution.state,
-    )

@@ -1,0 +1,176 @@
+"""What a solver claims is held to the energy; a liar is named."""
+
+from typing import Any
+
+import pytest
+import torch
+from tests.toys import F64, Scripted, bowl, table, tensor
+from torch import Tensor
+
+import groundstate as gs
+from groundstate.certify import exact_energy, magnitude, rounding
+from groundstate.energy import FunctionEnergy
+from groundstate.errors import CertificationError
+from groundstate.solver import Beliefs
+from groundstate.space import Discrete, Real
+from groundstate.status import Status
+
+SQUARE = FunctionEnergy(function=lambda x: (x**2).sum(-1), space=Real(event_shape=(1,), dtype=F64))
+INF, NAN = float("inf"), float("nan")
+
+
+def number(value: float) -> Any:
+    return lambda step: torch.tensor(value, dtype=F64)
+
+
+def scripted(*values: float, **claims: Any) -> Scripted:
+    return Scripted(xs=tensor(*values)[:, None], **claims)
+
+
+@pytest.mark.parametrize("claimed", [0.5, 1.5, -INF, INF, NAN])
+def test_a_claimed_energy_must_be_the_energy(claimed: float) -> None:
+    with pytest.raises(CertificationError, match=r"Scripted claims an energy of .* against 1;"):
+        gs.solve(SQUARE, scripted(2.0, 1.0, energy=number(claimed)))
+
+
+def test_a_true_energy_passes_within_rounding() -> None:
+    assert float(gs.solve(SQUARE, scripted(1.0, energy=number(1 + 1e-12))).energy) == 1.0
+
+
+def test_a_finite_claim_where_the_energy_is_infinite_is_refused() -> None:
+    energy = table([INF, 1.0])
+    liar = Scripted(xs=torch.tensor([[0]]), energy=number(3.0))
+    with pytest.raises(CertificationError, match="energy of 3, but it is checked against inf"):
+        gs.solve(energy, liar)
+    honest = Scripted(xs=torch.tensor([[0]]), energy=number(INF))
+    assert float(gs.solve(energy, honest).energy) == INF
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_bound_above_the_energy_is_refused_whenever_it_was_claimed(at: int) -> None:
+    def bound(step: int) -> Tensor:
+        return torch.tensor(1.5 if step == at else 0.0, dtype=F64)
+
+    with pytest.raises(CertificationError, match=r"Scripted claims a lower bound .* of 1\.5"):
+        gs.solve(SQUARE, scripted(3.0, 2.0, 1.0, bound=bound))
+
+
+def test_the_best_bound_is_kept() -> None:
+    bounds = [0.2, 0.9, 0.5]
+    solution = gs.solve(SQUARE, scripted(3.0, 2.0, 1.0, bound=lambda s: tensor(bounds[s])[0]))
+    assert solution.bound is not None and solution.gap is not None
+    assert float(solution.bound) == 0.9
+    assert float(solution.gap) == pytest.approx(0.1)
+
+
+def test_a_bound_that_is_no_number_bounds_nothing() -> None:
+    bounds = [0.2, NAN]
+    solution = gs.solve(SQUARE, scripted(3.0, 1.0, bound=lambda s: tensor(bounds[s])[0]))
+    assert solution.bound is not None
+    assert float(solution.bound) == 0.2
+
+
+def test_a_liar_does_not_hide_behind_what_diverged() -> None:
+    energy = FunctionEnergy(
+        function=SQUARE.function, space=Real(event_shape=(1,), batch_shape=(2,), dtype=F64)
+    )
+    liar = Scripted(
+        xs=tensor([[NAN], [1.0]]),
+        done=torch.full((2,), int(Status.CONVERGED)),
+        bound=lambda _: tensor(0.0, 5.0),
+    )
+    with pytest.raises(CertificationError, match=r"of 5 for configuration \(1,\)"):
+        gs.solve(energy, liar, throw=False)
+
+
+def test_optimal_means_that_nothing_seen_is_lower() -> None:
+    liar = scripted(1.0, 2.0, done=torch.tensor(int(Status.OPTIMAL)))
+    with pytest.raises(CertificationError, match="claims an optimal energy of 4.* against 1;"):
+        gs.solve(SQUARE, liar)
+
+
+@pytest.mark.parametrize("claimed", [1e-12, 0.0, NAN])
+def test_a_claimed_residual_must_be_the_residual(claimed: float) -> None:
+    energy = bowl(tensor(2.0))  # at x = 1: ‖b - Ax‖ / ‖b‖ = ½
+    with pytest.raises(CertificationError, match=r"relative residual of .* against 0\.5"):
+        gs.solve(energy, scripted(0.0, 1.0, residual=number(claimed)))
+    gs.solve(energy, scripted(0.0, 1.0, residual=number(0.5)))
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.tensor([[0], [2]]), "2 labels, got 2"),
+        (torch.tensor([[0], [-1]]), "got -1"),
+        (torch.tensor([[0.0], [1.0]]), "torch.int64"),
+        (torch.tensor([[0, 0], [1, 1]]), "shape that ends in"),
+    ],
+)
+def test_what_is_no_configuration_is_the_solvers_fault(x: Tensor, words: str) -> None:
+    with pytest.raises(CertificationError, match=f"Scripted gives an `x`.*{words}.*fault of the"):
+        gs.solve(table([1.0, 2.0]), Scripted(xs=x))
+
+
+def beliefs(**claims: Any) -> Any:
+    made = Beliefs(
+        marginals=tensor(*claims.pop("marginals", (0.5, 0.5))),
+        **{name: torch.tensor(value, dtype=F64) for name, value in claims.items()},
+    )
+    return lambda step: made
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"lower": 2.0, "upper": 1.0}, "lower bound on log Z of 2.* against 1;"),
+        ({"lower": 2.0, "log_partition": 1.0}, "lower bound on log Z of 2"),
+        ({"log_partition": 2.0, "upper": 1.0}, "log Z of 2"),
+        ({"upper": -3.0}, "upper bound on log Z of -3.* against -1"),
+        ({"marginals": (0.7, 0.7)}, "sum of a variable's marginals of 1.4"),
+        ({"marginals": (-0.5, 1.5)}, "marginals"),
+    ],
+)
+def test_beliefs_must_not_contradict_themselves(claims: Any, words: str) -> None:
+    liar = Scripted(xs=torch.tensor([[0]]), beliefs=beliefs(**claims))
+    with pytest.raises(CertificationError, match=f"Scripted claims an? .*{words}"):
+        gs.infer(table([1.0, 2.0]), liar)
+
+
+def test_inference_gives_beliefs_or_explains() -> None:
+    honest = Scripted(xs=torch.tensor([[0]]), beliefs=beliefs(lower=-1.0, upper=2.0))
+    found, solution = gs.infer(table([1.0, 2.0]), honest)
+    assert found.marginals.tolist() == [0.5, 0.5]
+    assert solution.beliefs is found
+    with pytest.raises(gs.ViewError, match="claims 'beliefs'; Scripted gives none"):
+        gs.infer(table([1.0, 2.0]), Scripted(xs=torch.tensor([[0]])))
+
+
+def test_rounding_grows_with_the_terms_and_not_with_their_sum() -> None:
+    energy = bowl(tensor(1e8, 1e8), tensor(1e8, 1e8))  # terms of 1e8 that nearly cancel at x = 2
+    x = tensor(2.0, 2.0)
+    assert float(energy(x)) == 0.0
+    assert float(magnitude(energy, x, energy(x))) == pytest.approx(8e8)
+    assert float(rounding(energy, x, energy(x))) == pytest.approx(0.8, rel=1e-6)
+
+
+def test_the_energy_is_recomputed_in_float64() -> None:
+    energy = bowl(torch.tensor([1.0]), torch.tensor([1 / 3]))
+    exact = exact_energy(energy, torch.tensor([0.1]))
+    assert exact.dtype == F64
+    assert exact != energy(torch.tensor([0.1])).double()
+
+
+def test_an_energy_that_cannot_be_moved_is_evaluated_as_it_is() -> None:
+    weights = torch.ones(1)
+    energy = FunctionEnergy(function=lambda x: x @ weights, space=Real(event_shape=(1,)))
+    assert exact_energy(energy, torch.ones(1)).dtype == torch.float32
+
+
+def test_counts_of_labels_are_per_variable() -> None:
+    space = Discrete(counts=torch.tensor([2, 1]))
+    energy = FunctionEnergy(function=lambda x: x.sum(-1).to(F64), space=space)
+    honest = Scripted(xs=torch.tensor([[0, 0]]), beliefs=beliefs(marginals=(0.25, 0.75, 1.0)))
+    gs.infer(energy, honest)
+    liar = Scripted(xs=torch.tensor([[0, 0]]), beliefs=beliefs(marginals=(0.25, 1.0, 0.75)))
+    with pytest.raises(CertificationError):
+        gs.infer(energy, liar)
