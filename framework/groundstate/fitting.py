@@ -1,6 +1,6 @@
 """The one loop that runs every learner: validation, early stop, checkpoints and exact resume."""
 
-import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from groundstate.errors import GroundstateError
-from groundstate.files import atomic, write_text
+from groundstate.files import atomic, json_text, write_text
+from groundstate.interrupts import deferred
 from groundstate.learning import Batch, Learner, Source
 from groundstate.solver import Deadline
 from groundstate.status import Status
@@ -87,7 +88,7 @@ def fit(
         model: what; learners of `nn.Module`s change it in place.
         source: the batches, by step.
         steps: how many steps to do in all, those of earlier sittings included.
-        seconds: the most time for this sitting; None is no limit.
+        seconds: the most time for this sitting, one step at least; None is no limit.
         seed: of the learner's randomness.
         validation: held-out batches.
         evaluate_every: steps between evaluations; each one also writes a checkpoint.
@@ -95,6 +96,8 @@ def fit(
         folder: where `last.pt`, `best.pt` and `history.json` go; an earlier fit found there is
             continued exactly where it stopped. None keeps nothing.
         on_record: called after each evaluation.
+
+    Ctrl-C ends the fit after the step in progress, as running out of time does.
 
     Raises:
         LearningError: if the loss is no longer finite.
@@ -104,7 +107,13 @@ def fit(
         raise ValueError(
             f"steps and evaluate_every must be at least 1, got {steps} and {evaluate_every}"
         )
-    run = _Fit(learner=learner, folder=folder, validation=validation, on_record=on_record)
+    run = _Fit(
+        learner=learner,
+        folder=folder,
+        validation=validation,
+        evaluate_every=evaluate_every,
+        on_record=on_record,
+    )
     state = run.resume(learner.init(model, source, torch.Generator().manual_seed(seed)))
     deadline = Deadline.after(seconds)
     status = Status.OUT_OF_STEPS
@@ -113,16 +122,21 @@ def fit(
             if run.out_of_patience(patience):
                 status = Status.CONVERGED
                 break
-            if deadline.passed:
+            if deadline.passed and run.steps:
                 status = Status.OUT_OF_TIME
                 break
-            state = learner.step(state, source(run.steps))
-            run.steps += 1
-            if run.steps % evaluate_every == 0 or run.steps == steps:
-                run.evaluate(state)
+            # modules change in place: half a step must neither be kept nor continued
+            with deferred():
+                state = learner.step(state, source(run.steps))
+                run.steps += 1
+                if run.steps % evaluate_every == 0 or run.steps == steps:
+                    run.evaluate(state)
     except KeyboardInterrupt:
+        if not run.steps:
+            raise
         status = Status.INTERRUPTED
-    return run.finish(state, status)
+    with deferred(forget=True):
+        return run.finish(state, status)
 
 
 @dataclass(kw_only=True)
@@ -132,6 +146,7 @@ class _Fit(Generic[L]):
     learner: Learner[L]
     folder: Path | None
     validation: Sequence[Batch]
+    evaluate_every: int
     on_record: Callable[[FitRecord], None] | None
     steps: int = 0
     spent: float = 0.0
@@ -161,18 +176,21 @@ class _Fit(Generic[L]):
             training=dict(self.learner.measure(state, None)),
             validation=self.mean_metrics(state),
         )
-        if not torch.tensor(record.loss).isfinite():
-            raise LearningError(
-                f"the loss must stay finite, got {record.loss} at step {self.steps}; lower the "
-                f"learning rate or clip gradients. The last good checkpoint is in "
-                f"{self.folder or 'no folder: pass `folder`'}"
-            )
+        self.check_finite(record.loss)
         self.history.append(record)
         if self.best is record:
             self.best_saved = self.learner.save(state)
         self.write(state)
         if self.on_record is not None:
             self.on_record(record)
+
+    def check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            kept = f"The last good checkpoint is in {self.folder}"
+            raise LearningError(
+                f"the loss must stay finite, got {loss} at step {self.steps}; lower the learning "
+                f"rate or clip gradients. {kept if self.folder else 'Pass `folder` to keep some'}"
+            )
 
     def mean_metrics(self, state: L) -> dict[str, float]:
         measured = [self.learner.measure(state, batch) for batch in self.validation]
@@ -189,12 +207,13 @@ class _Fit(Generic[L]):
             "seconds": self.seconds,
             "history": [asdict(record) for record in self.history],
         }
-        with atomic(self.folder / "last.pt") as draft:
-            torch.save(saved, draft)
+        # `last.pt` comes last: what it tells of must be there when a kill comes between
         if self.best.step == self.steps:
             with atomic(self.folder / "best.pt") as draft:
                 torch.save(self.best_saved, draft)
-        write_text(self.folder / "history.json", json.dumps(saved["history"], indent=1))
+        write_text(self.folder / "history.json", json_text(saved["history"]))
+        with atomic(self.folder / "last.pt") as draft:
+            torch.save(saved, draft)
 
     def resume(self, state: L) -> L:
         """The state of an earlier sitting, if the folder holds one."""
@@ -205,11 +224,18 @@ class _Fit(Generic[L]):
         self.steps, self.spent = saved["steps"], saved["seconds"]
         self.history = [FitRecord(**record) for record in saved["history"]]
         self.best_saved = torch.load(self.folder / "best.pt", weights_only=False)
+        if self.history[-1].step % self.evaluate_every and len(self.history) == 1:
+            # a sitting that ended before its first evaluation had to make one of its own
+            self.history, self.best_saved = [], None
         return self.learner.load(state, saved["learner"])
 
     def finish(self, state: L, status: Status) -> Fit[L]:
-        if not self.history or self.history[-1].step != self.steps:
+        if not self.history:
             self.evaluate(state)
+        elif self.history[-1].step != self.steps:
+            # no evaluation: it would not be there in a fit that was not stopped here
+            self.check_finite(dict(self.learner.measure(state, None))["loss"])
+            self.write(state)
         if self.validation and self.best_saved is not None:
             state = self.learner.load(state, self.best_saved)
         return Fit(

@@ -6,7 +6,7 @@ and a solver that fails costs its own result only.
 
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -55,8 +55,8 @@ class Result:
     Attributes:
         solver: its key, with its place where a pipeline has the same one twice.
         solution: None where it raised.
-        error: why it raised.
-        metrics: one number per configuration, by metric.
+        error: why it raised, or a metric did.
+        metrics: one number per configuration, by metric; without those that raised.
     """
 
     solver: str
@@ -81,6 +81,7 @@ class Run:
         outputs: what the dataset gave, by name.
         energy: what was minimised.
         results: one per solver, in the pipeline's order; those after Ctrl-C are missing.
+        interrupted: whether it was stopped by hand.
         seconds: wall-clock time of everything.
     """
 
@@ -90,11 +91,8 @@ class Run:
     outputs: Mapping[str, object]
     energy: Energy
     results: tuple[Result, ...]
+    interrupted: bool
     seconds: float
-
-    @property
-    def interrupted(self) -> bool:
-        return any(result.interrupted for result in self.results)
 
     @property
     def failed(self) -> bool:
@@ -221,11 +219,7 @@ class _Runner:
             use.key.partition("/")[2]: cast(Metric, self.maker.make(use, parts, by_name=True))
             for use in pipeline.metrics
         }
-        results: list[Result] = []
-        for name, use in named_solvers(pipeline):
-            results.append(self.solve(name, use, energy, metrics, parts))
-            if results[-1].interrupted:
-                break
+        results, interrupted = self.solve_all(energy, metrics, parts)
         return Run(
             pipeline=pipeline,
             registry=self.maker.registry,
@@ -233,24 +227,36 @@ class _Runner:
             outputs=cast(Mapping[str, object], parts.get("dataset", {})),
             energy=energy,
             results=tuple(results),
+            interrupted=interrupted,
             seconds=time.perf_counter() - began,
         )
 
-    def solve(
-        self,
-        name: str,
-        use: Use,
-        energy: Energy,
-        metrics: Mapping[str, Metric],
-        parts: Mapping[str, object],
-    ) -> Result:
+    def solve_all(
+        self, energy: Energy, metrics: Mapping[str, Metric], parts: Mapping[str, object]
+    ) -> tuple[Sequence[Result], bool]:
+        """Results until the end or Ctrl-C, and whether that came."""
+        results: list[Result] = []
+        try:
+            for name, use in named_solvers(self.maker.pipeline):
+                results.append(self.solve(name, use, energy, parts))
+                results[-1] = measured(results[-1], metrics)
+                if results[-1].interrupted:
+                    return results, True
+        except KeyboardInterrupt:
+            # between two solves, such as while one is being made: keep those that are done
+            if not results:
+                raise
+            return results, True
+        return results, False
+
+    def solve(self, name: str, use: Use, energy: Energy, parts: Mapping[str, object]) -> Result:
         maker = self.maker
 
         def build() -> tuple[Solver[Any], Adapter | None]:
             through = None if use.through is None else maker.make(use.through, parts)
             return maker.make(use, parts), through
 
-        result = attempt(
+        return attempt(
             name,
             energy,
             build,
@@ -259,10 +265,22 @@ class _Runner:
             seed=maker.pipeline.seed,
             on_event=maker.on_event,
         )
-        if result.solution is None:
-            return result
-        x = result.solution.x
-        return replace(result, metrics={key: metric(x) for key, metric in metrics.items()})
+
+
+def measured(result: Result, metrics: Mapping[str, Metric]) -> Result:
+    """The result with its metrics; one that raises costs only itself."""
+    if result.solution is None:
+        return result
+    found: dict[str, Tensor] = {}
+    errors: list[str] = []
+    for name, metric in metrics.items():
+        try:
+            found[name] = metric(result.solution.x)
+        except Exception as error:
+            if os.environ.get(TRACEBACK):
+                raise
+            errors.append(f"metric/{name}: {_told(error)}")
+    return replace(result, metrics=found, error="; ".join(errors) or None)
 
 
 def attempt(

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,6 +17,17 @@ INSTALL = "pip install 'groundstate[report]'"
 
 class MissingExtraError(GroundstateError):
     """An optional library is not installed; the message has the line that installs it."""
+
+
+def check_installed() -> None:
+    """Look, before work starts, that a report can be drawn.
+
+    Raises:
+        MissingExtraError: if matplotlib or Pillow is not installed.
+    """
+    missing = [name for name in ("matplotlib", "PIL") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(f"a report needs {' and '.join(missing)}: `{INSTALL}`")
 
 
 def picture_png(picture: UInt8[Tensor, "height width 3"]) -> bytes:

@@ -50,8 +50,7 @@ def digest(x: Tensor) -> str:
 
 def numbers(tensor: Tensor) -> Any:
     """A tensor as a number or nested lists of numbers."""
-    found: Any = tensor.detach().cpu().tolist()
-    return found
+    return cast(Any, tensor.detach().cpu().tolist())
 
 
 def status_words(status: Tensor) -> Any:
@@ -69,6 +68,7 @@ def solution_row(result: Result) -> dict[str, Any]:
         return {"solver": result.solver, "status": "error", "error": result.error} | dict.fromkeys(
             ("energy", "bound", "steps", "seconds")
         )
+    error = {} if result.error is None else {"error": result.error}
     return {
         "solver": result.solver,
         "energy": numbers(solution.energy),
@@ -78,6 +78,7 @@ def solution_row(result: Result) -> dict[str, Any]:
         "seconds": round(solution.seconds, 6),
         "stats": dict(solution.stats),
         "digest": digest(solution.x),
+        **error,
     }
 
 
@@ -88,7 +89,7 @@ def record(run: Run) -> dict[str, Any]:
         "name": run.pipeline.name,
         "interrupted": run.interrupted,
         "pipeline": pipeline_table(run.pipeline, run.registry),
-        "registry": [str(file.path) for file in run.registry.configuration.files[1:]],
+        "registry": registry_files(run.registry),
         "plugins": _versions(run),
         "machine": machine(),
         "seconds": round(run.seconds, 3),
@@ -151,23 +152,61 @@ def read_record(path: Path, registry: Registry) -> Repeat:
     Raises:
         ConfigurationError: the file is no record of a run that this version can repeat.
     """
+    saved = load_record(path)
     try:
-        saved = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
-        if saved.get("format") != FORMAT:
-            raise ValueError(f"its format is {saved.get('format')!r}, and {FORMAT} is read")
         pipeline = read_pipeline(path, saved["name"], saved["pipeline"])
         finished = [row for row in saved["solutions"] if row["steps"] is not None]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        message = f"must be the `record.json` of a run: {error}"
-        fault = ConfigurationFault(file=path, line=None, path="", message=message)
-        raise ConfigurationError([fault]) from error
-    return Repeat(
-        pipeline=_with_solvers(pipeline, len(saved["solutions"])),
-        registry=replace(registry, configuration=replace(registry.configuration, presets={})),
-        steps={row["solver"]: row["steps"] for row in finished},
-        threads=saved["machine"]["threads"],
-        digests={row["solver"]: row["digest"] for row in finished},
-    )
+        return Repeat(
+            pipeline=_with_solvers(pipeline, len(saved["solutions"])),
+            registry=replace(registry, configuration=replace(registry.configuration, presets={})),
+            steps={row["solver"]: row["steps"] for row in finished},
+            threads=saved["machine"]["threads"],
+            digests={row["solver"]: row["digest"] for row in finished},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise _no_record(path, told) from error
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """What the file holds.
+
+    Raises:
+        ConfigurationError: it is no record of this format.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _no_record(path, f"{error.strerror}") from error
+    except ValueError as error:
+        raise _no_record(path, "it is no text") from error
+    try:
+        saved: object = json.loads(text)
+    except ValueError as error:
+        raise _no_record(path, f"it is no JSON: {error}") from error
+    if not isinstance(saved, dict):
+        raise _no_record(path, "it is no JSON object")
+    record = cast(dict[str, Any], saved)
+    if record.get("format") != FORMAT:
+        raise _no_record(path, f"its format is {record.get('format')!r}, and {FORMAT} is read")
+    return record
+
+
+def _no_record(path: Path, why: str) -> ConfigurationError:
+    message = f"must be the `record.json` of a run: {why}."
+    return ConfigurationError([ConfigurationFault(file=path, line=None, path="", message=message)])
+
+
+def registry_files(registry: Registry) -> list[str]:
+    """The user's registry files, as a record keeps them."""
+    return [str(file.path) for file in registry.configuration.files if not file.shipped]
+
+
+def recorded_registry(path: Path) -> str | None:
+    """The user's registry file that a run had, where it is still there."""
+    found = load_record(path).get("registry")
+    files = cast(list[object], found) if isinstance(found, list) else []
+    return next((str(file) for file in files if Path(str(file)).is_file()), None)
 
 
 def _with_solvers(pipeline: Pipeline, count: int) -> Pipeline:

@@ -2,8 +2,8 @@
 
 import base64
 import html
-import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from groundstate.files import write_text
-from groundstate.pipeline import Result, Run
+from groundstate.files import json_text, write_text
+from groundstate.pipeline import TRACEBACK, Result, Run
 from groundstate.plots import energy_svg, picture_png
 from groundstate.record import numbers, record
 from groundstate.solution import Solution
@@ -76,7 +76,7 @@ def row(result: Result, outputs: Mapping[str, object]) -> Row:
         status=_status(solution.status),
         seconds=solution.seconds,
         metrics=named_metrics(result, outputs),
-        note=_advice(solution),
+        note=" ".join(filter(None, [result.error, _advice(solution)])),
     )
 
 
@@ -125,13 +125,12 @@ def write_report(run: Run, folder: Path) -> None:
     Raises:
         MissingExtraError: if the libraries for pictures are not installed.
     """
-    write_text(folder / RECORD, json.dumps(record(run), indent=1, default=str))
-    write_text(folder / "metrics.json", json.dumps(metrics(run), indent=1))
-    sections = [_Section(heading="Input", pictures=_draw(run, None))]
+    write_text(folder / RECORD, json_text(record(run)))
+    write_text(folder / "metrics.json", json_text(metrics(run)))
+    sections = [_drawn(run, "Input", None)]
     for result in run.results:
         if result.solution is not None:
-            pictures = _draw(run, result.solution.x)
-            sections.append(_Section(heading=result.solver, pictures=pictures))
+            sections.append(_drawn(run, result.solver, result.solution.x))
     (folder / "pictures").mkdir()
     for section in sections:
         for title, png in section.pictures.items():
@@ -146,13 +145,22 @@ def write_report(run: Run, folder: Path) -> None:
 class _Section:
     heading: str
     pictures: Mapping[str, bytes]
+    note: str = ""
 
 
-def _draw(run: Run, x: Tensor | None) -> dict[str, bytes]:
+def _drawn(run: Run, heading: str, x: Tensor | None) -> _Section:
     if run.dataset is None:
-        return {}
-    drawn = run.dataset.pictures(run.outputs, x)
-    return {title: picture_png(picture) for title, picture in drawn.items()}
+        return _Section(heading=heading, pictures={})
+    try:
+        drawn = run.dataset.pictures(run.outputs, x)
+        pictures = {title: picture_png(picture) for title, picture in drawn.items()}
+    except Exception as error:
+        # hours of solving are not thrown away because a picture cannot be drawn
+        if os.environ.get(TRACEBACK):
+            raise
+        note = f"{heading}: no pictures, {type(error).__name__}: {error}"
+        return _Section(heading=heading, pictures={}, note=note)
+    return _Section(heading=heading, pictures=pictures)
 
 
 def _file_name(text: str) -> str:
@@ -188,10 +196,12 @@ pre { background: #f4f4f6; padding: 1rem; overflow-x: auto; font-size: 12px }
 
 def _page(run: Run, sections: Sequence[_Section], svg: str) -> str:
     title = html.escape(run.pipeline.name)
-    stopped = "<p class=note>Stopped by hand: what there was until then.</p>" * run.interrupted
+    notes = ["Stopped by hand: what there was until then."] * run.interrupted
+    notes += [section.note for section in sections if section.note]
+    told = "".join(f"<p class=note>{html.escape(note)}</p>" for note in notes)
     head, *solved = sections
     body = [
-        f"<h1>{title}</h1><p class=summary>{html.escape(run.pipeline.summary)}</p>{stopped}",
+        f"<h1>{title}</h1><p class=summary>{html.escape(run.pipeline.summary)}</p>{told}",
         _figures([(title, png) for title, png in head.pictures.items()]),
         "<h2>Results</h2>",
         _figures([(f"{s.heading}: {t}", png) for s in solved for t, png in s.pictures.items()]),
@@ -199,7 +209,7 @@ def _page(run: Run, sections: Sequence[_Section], svg: str) -> str:
         "<h2>Energy over time</h2>",
         svg,
         "<details><summary>Record: settings, versions, machine</summary>",
-        f"<pre>{html.escape(json.dumps(record(run), indent=1, default=str))}</pre></details>",
+        f"<pre>{html.escape(json_text(record(run)))}</pre></details>",
     ]
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"

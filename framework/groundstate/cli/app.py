@@ -2,9 +2,8 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
-import click
 import typer
 
 from groundstate.cli.options import Json, NoPlugins, RegistryFile, Seconds, Settings, settings
@@ -12,6 +11,8 @@ from groundstate.errors import GroundstateError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+# typer brings a click of its own or takes the installed one, by its version
+_USAGE = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="groundstate",
@@ -34,19 +35,20 @@ def run_app() -> int:
     try:
         code = typer.main.get_command(app).main(standalone_mode=False)
         return int(code or 0)
-    except click.exceptions.Exit as leaving:
+    except typer.Exit as leaving:
         return leaving.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
     except (GroundstateError, OSError) as error:
-        if os.environ.get("GROUNDSTATE_TRACEBACK"):
+        if os.environ.get("GROUNDSTATE_TRACEBACK") or isinstance(error, BrokenPipeError):
             raise
         say(f"error: {error}")
         return BAD_INPUT
-    except (KeyboardInterrupt, click.Abort):
-        say("stopped before there was anything to keep")
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except Exception as error:
+        if not isinstance(error, _USAGE):
+            raise
+        cast(Any, error).show()
+        return BAD_INPUT
 
 
 @app.command()
@@ -55,10 +57,19 @@ def run(
     assignments: Settings = None,
     seconds: Seconds = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the report. [default: runs/PIPELINE]")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder of the report. [default: runs/PIPELINE, runs/PIPELINE-repeat of a record]",
+        ),
     ] = None,
     record: Annotated[
-        Path | None, typer.Option("--record", help="Repeat the run of this record.json.")
+        Path | None,
+        typer.Option(
+            "--record",
+            help="Repeat the run of this record.json step for step; takes no PIPELINE, --set or "
+            "--seconds, for the record has them all.",
+        ),
     ] = None,
     as_json: Json = False,
     registry: RegistryFile = None,

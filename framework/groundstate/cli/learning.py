@@ -16,13 +16,21 @@ from groundstate.cli.running import INTERRUPTED, terminate_like_interrupt
 from groundstate.configuration import Pipeline
 from groundstate.data import Dataset
 from groundstate.energy import Energy
-from groundstate.errors import InputError, RegistryError
-from groundstate.files import atomic_folder, write_text
+from groundstate.errors import InputError, OutputError, RegistryError
+from groundstate.files import atomic_folder, check_writable, json_text, write_text
 from groundstate.fitting import Fit, FitRecord
 from groundstate.generator import Generator
 from groundstate.pipeline import Maker, blaming
-from groundstate.plots import curves_svg, picture_png
-from groundstate.record import machine, pipeline_table, read_record
+from groundstate.plots import check_installed, curves_svg, picture_png
+from groundstate.record import (
+    FORMAT,
+    load_record,
+    machine,
+    pipeline_table,
+    read_record,
+    recorded_registry,
+    registry_files,
+)
 from groundstate.registry import Registry
 from groundstate.report import RECORD, number
 from groundstate.status import Status
@@ -45,17 +53,21 @@ def fit_command(options: FitOptions) -> int:
     """Learn, with a line per evaluation, and leave a folder that can be resumed and sampled."""
     registry = open_registry(options.registry)
     pipeline = registry.configuration.find(options.pipeline).with_values(options.values)
-    training = prepare(pipeline, registry)
+    check_installed()
     folder = options.folder or Path("runs") / pipeline.name
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / RECORD)
+    table = pipeline_table(pipeline, registry)
+    _refuse_other(folder, table)
+    training = prepare(pipeline, registry)
     record: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT,
         "name": pipeline.name,
-        "pipeline": pipeline_table(pipeline, registry),
+        "pipeline": table,
+        "registry": registry_files(registry),
         "machine": machine(),
         "solutions": [],
     }
-    write_text(folder / RECORD, json.dumps(record, indent=1, default=str))
+    write_text(folder / RECORD, json_text(record))
 
     def tell(point: FitRecord) -> None:
         if not options.as_json:
@@ -68,13 +80,40 @@ def fit_command(options: FitOptions) -> int:
     if options.as_json:
         metrics = {"training": done.best.training, "validation": done.best.validation}
         data = {"status": done.status.label, "steps": done.steps, "seconds": done.seconds}
-        print(json.dumps({**data, "metrics": metrics, "report": str(report)}, indent=1))
+        print(json_text({**data, "metrics": metrics, "report": str(report)}))
     else:
         out.print(
             f"{done.status.label} after {done.steps} steps; best loss {number(done.best.loss)}"
         )
         say(f"checkpoints and curves: {folder}")
     return INTERRUPTED if done.status == Status.INTERRUPTED else 0
+
+
+def _refuse_other(folder: Path, table: Mapping[str, Any]) -> None:
+    """A fit goes on only with the settings it began with; only the budget may change.
+
+    Raises:
+        OutputError: the folder holds something else.
+    """
+    if not folder.exists():
+        return
+    if not (folder / RECORD).is_file():
+        if any(folder.iterdir()):
+            raise OutputError(
+                f"{folder} exists and is not the folder of an earlier fit (it has no {RECORD}); "
+                "choose another folder with `--out`"
+            )
+        return
+    budget = ("steps", "seconds", "summary")
+    before = load_record(folder / RECORD).get("pipeline", {})
+    now = json.loads(json_text(table))
+    names = {*before, *now} - {*budget}
+    changed = sorted(name for name in names if before.get(name) != now.get(name))
+    if changed:
+        raise OutputError(
+            f"{folder} holds a fit with other settings (of {', '.join(changed)}), which cannot go "
+            "on with these; choose another folder with `--out`, or remove it"
+        )
 
 
 def _curves(done: Fit[Any]) -> dict[str, list[tuple[float, float]]]:
@@ -108,8 +147,9 @@ class SampleOptions:
 
 def sample_command(options: SampleOptions) -> int:
     """Draw from the energy of a run or the model of a fit; write samples and their pictures."""
-    registry = open_registry(options.registry)
-    pipeline = read_record(options.folder / RECORD, registry).pipeline
+    saved = options.folder / RECORD
+    registry = open_registry(options.registry or recorded_registry(saved))
+    pipeline = read_record(saved, registry).pipeline
     output = options.output or options.folder.with_name(f"{options.folder.name}-samples")
     with terminate_like_interrupt(), atomic_folder(output, mark="samples.npz") as draft:
         given = _energy_of(pipeline, registry, options.folder)

@@ -1,9 +1,8 @@
 """`groundstate run` and `groundstate solve`."""
 
-import json
 import signal
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,6 +14,7 @@ from groundstate.adapter import Adapter
 from groundstate.cli.console import print_results, progress, say
 from groundstate.cli.listing import open_registry
 from groundstate.component import Registered
+from groundstate.configuration import Pipeline
 from groundstate.data import Reader
 from groundstate.energy import Energy
 from groundstate.errors import (
@@ -24,9 +24,17 @@ from groundstate.errors import (
     RegistryError,
     nearest,
 )
-from groundstate.files import atomic_folder, write_text
+from groundstate.files import atomic_folder, check_writable, json_text, write_text
+from groundstate.interrupts import deferred
 from groundstate.pipeline import STEPS, Result, Run, attempt, run
-from groundstate.record import Repeat, differences, read_record, solution_row
+from groundstate.plots import check_installed
+from groundstate.record import (
+    Repeat,
+    differences,
+    read_record,
+    recorded_registry,
+    solution_row,
+)
 from groundstate.registry import Registry
 from groundstate.report import RECORD, REPORT, metrics, row, rows, write_report
 from groundstate.solver import Solver
@@ -60,7 +68,10 @@ class RunOptions:
 
 @contextmanager
 def terminate_like_interrupt() -> Generator[None, None, None]:
-    """A polite request to end keeps the best so far, as Ctrl-C does."""
+    """A polite request to end keeps the best so far, as Ctrl-C does.
+
+    What passes through here had nothing to keep.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -68,41 +79,65 @@ def terminate_like_interrupt() -> Generator[None, None, None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt:
+        say("stopped before there was anything to keep")
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def run_command(options: RunOptions) -> int:
     """Run a pipeline, write its folder, print its table."""
-    registry = open_registry(options.registry)
-    repeat = None if options.record is None else read_record(options.record, registry)
+    check_installed()
+    repeat = None if options.record is None else _repeat(options, options.record)
     if repeat is not None:
         pipeline, registry = repeat.pipeline, repeat.registry
         torch.set_num_threads(repeat.threads)
     else:
-        if options.pipeline is None:
-            fault = ConfigurationFault(
-                file=None,
-                line=None,
-                path="",
-                message="name a pipeline, or give `--record FILE`. There are: "
-                f"{', '.join(sorted(registry.configuration.pipelines)) or 'none'}.",
-            )
-            raise ConfigurationError([fault])
-        pipeline = registry.configuration.find(options.pipeline)
-    pipeline = pipeline.with_values(options.values)
-    folder = options.folder or Path("runs") / pipeline.name
+        registry = open_registry(options.registry)
+        pipeline = _pipeline(options, registry)
+    name = pipeline.name if repeat is None else f"{pipeline.name}-repeat"
+    folder = options.folder or Path("runs") / name
     steps = None if repeat is None else repeat.steps
     with (
         terminate_like_interrupt(),
+        ExitStack() as shield,
         atomic_folder(folder, mark=RECORD) as draft,
         progress(options.seconds, options.as_json) as on_event,
     ):
         done = run(pipeline, registry, seconds=options.seconds, steps=steps, on_event=on_event)
+        # nothing is left to stop; an interrupt now would only cost the report
+        shield.enter_context(deferred(forget=True))
         write_report(done, draft)
     report = folder / REPORT
     print_run(done, report, options.as_json)
     return _exit_code(done, repeat)
+
+
+def _pipeline(options: RunOptions, registry: Registry) -> Pipeline:
+    if options.pipeline is None:
+        names = ", ".join(sorted(registry.configuration.pipelines)) or "none"
+        raise _usage(f"name a pipeline, or give `--record FILE`. There are: {names}.")
+    return registry.configuration.find(options.pipeline).with_values(options.values)
+
+
+def _repeat(options: RunOptions, path: Path) -> Repeat:
+    changes = {
+        "a pipeline": options.pipeline is not None,
+        "--set": bool(options.values),
+        "--seconds": options.seconds is not None,
+    }
+    given = [name for name, there in changes.items() if there]
+    if given:
+        raise _usage(
+            f"`--record` repeats a run as it was, so it cannot go with {', '.join(given)}. To "
+            "change something, run the pipeline by its name."
+        )
+    return read_record(path, open_registry(options.registry or recorded_registry(path)))
+
+
+def _usage(message: str) -> ConfigurationError:
+    return ConfigurationError([ConfigurationFault(file=None, line=None, path="", message=message)])
 
 
 def print_run(done: Run, report: Path, as_json: bool) -> None:
@@ -110,7 +145,7 @@ def print_run(done: Run, report: Path, as_json: bool) -> None:
     if as_json:
         solutions = [solution_row(result) for result in done.results]
         data = {"solutions": solutions, "metrics": metrics(done), "report": str(report)}
-        print(json.dumps(data, indent=1, default=str))
+        print(json_text(data))
         return
     table = rows(done)
     print_results(table)
@@ -156,6 +191,8 @@ class SolveOptions:
 
 def solve_command(options: SolveOptions) -> int:
     """Minimise a problem file with one or more solvers."""
+    if options.output is not None:
+        check_writable(options.output)
     registry = open_registry(options.registry)
     energy = read_problem(options.file, registry)
     chosen = chosen_solvers(options.solvers, energy, registry)
@@ -184,7 +221,9 @@ def solve_command(options: SolveOptions) -> int:
     _print_results(results, options)
     if any(result.interrupted for result in results):
         return INTERRUPTED
-    return FAILED if all(result.solution is None for result in results) else 0
+    failed = [result.solution is None for result in results]
+    # of all solvers some may well not take the problem; one asked for by name should
+    return FAILED if (any(failed) if options.solvers else all(failed)) else 0
 
 
 def read_problem(path: Path, registry: Registry) -> Energy:
@@ -232,9 +271,7 @@ def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> 
                 f"{key!r} needs the view {', '.join(sorted(missing))}, and the problem gives "
                 f"{', '.join(sorted(given))}. These solvers fit: {fit}."
             )
-            raise ConfigurationError(
-                [ConfigurationFault(file=None, line=None, path="", message=message)]
-            )
+            raise _usage(message)
     return keys
 
 
@@ -261,6 +298,6 @@ def _print_results(results: Sequence[Result], options: SolveOptions) -> None:
         solutions = [solution_row(result) for result in results]
         report = None if options.output is None else str(options.output)
         data: dict[str, Any] = {"solutions": solutions, "metrics": {}, "report": report}
-        print(json.dumps(data, indent=1, default=str))
+        print(json_text(data))
         return
     print_results([row(result, {}) for result in results])
