@@ -1,12 +1,14 @@
 """The shape of the repository: the core knows no plugin, and what the files say of each other."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 import warnings
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -130,3 +132,31 @@ def test_version_is_said_once_in_each_place() -> None:
 def test_array_shapes_are_checked_in_tests() -> None:
     with pytest.raises(TypeCheckError):
         gs.Discrete(counts=torch.ones(3))  # counts must be whole numbers
+
+
+def requirements(pyproject: Path, *extras: str) -> set[str]:
+    """Names of the distributions that a project declares."""
+    project: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    optional: dict[str, list[str]] = project.get("optional-dependencies", {})
+    lists: list[list[str]] = [project["dependencies"], *(optional[name] for name in extras)]
+    return {re.split(r"[^\w.-]", text, maxsplit=1)[0].lower() for each in lists for text in each}
+
+
+@pytest.mark.parametrize("folder", [CORE, *PLUGINS], ids=lambda p: p.name)
+def test_every_import_is_a_declared_dependency(folder: Path) -> None:
+    declared = requirements(ROOT / "pyproject.toml")
+    declared |= (
+        requirements(ROOT / "pyproject.toml", "report", "test")
+        if folder == CORE
+        else requirements(folder / "pyproject.toml")
+    )
+    providers = packages_distributions()
+    missing: dict[str, set[str]] = {}
+    for path in folder.rglob("*.py"):
+        if "tests" in path.relative_to(folder).parts:
+            continue
+        for name in {module.split(".")[0] for module in imports(path)} - sys.stdlib_module_names:
+            from_here = {each.lower() for each in providers.get(name, [name])}
+            if not name.startswith("groundstate") and not from_here & declared:
+                missing.setdefault(name, set()).add(path.name)
+    assert not missing
