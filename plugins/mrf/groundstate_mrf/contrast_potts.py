@@ -111,11 +111,14 @@ class ContrastPotts:
         unary = TableGroup(
             scope=pixels, first=pixels * labels, tables=self.unary.flatten(-3, -2), total=total
         )
-        potts = GridPottsGroup(
-            weights=self.weights, height=height, width=width, labels=labels, total=total
-        )
+        potts = [
+            GridPottsGroup(
+                weights=weights, offset=offset, height=height, width=width, labels=labels, total=total
+            )
+            for offset, weights in zip(EIGHT, self.weights, strict=True)
+        ]
         return FactorGraph(
             counts=self.space.counts.flatten(),
-            groups=(unary, potts),
+            groups=(unary, *potts),
             constant=self.unary.new_zeros(batch),
         )

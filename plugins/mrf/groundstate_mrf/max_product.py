@@ -26,7 +26,7 @@ from groundstate.status import Status
 from groundstate_mrf.entries import lowest
 from groundstate_mrf.peeling import Peeling, peel
 from groundstate_mrf.problem import Problem, cheapest_labels, open_problem
-from groundstate_mrf.wiring import Messages, Wire, collect, incoming, normalised, wire
+from groundstate_mrf.wiring import Messages, Wire, collect, distance, incoming, normalised, wire
 
 _ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-6}
 
@@ -83,7 +83,7 @@ class MaxProduct:
             for group, peeled in zip(groups, peeling.peeled, strict=True)
         )
         lead = energy.space.layout.batch_shape if graph.segments is None else ()
-        zeros = [torch.zeros((*lead, len(w.entries)), dtype=dtype, device=w.entries.device) for w in wires]
+        zeros = [graph.constant.new_zeros((*lead, len(each.entries))) for each in wires]
         return MaxProductState(
             x=problem.configuration(labels),
             energy=value,
@@ -103,11 +103,10 @@ class MaxProduct:
         change = torch.zeros_like(state.change)
         groups = problem.graph.serving("messages", MessageGroup)
         for group, each, old in zip(groups, state.wires, state.messages, strict=True):
-            new = normalised(each, group.messages(incoming(each, beliefs, old), 0.0))
-            new = _damped(each.damping, old, new)
+            message = group.messages(incoming(each, beliefs, old), 0.0)
+            new = _damped(each, old, normalised(each, message))
             new = _frozen(problem, done, old, new, each)
-            moved = torch.where(new == old, 0.0, (new - old).abs())
-            change = torch.maximum(change, problem.largest(moved, each.variables))
+            change = torch.maximum(change, problem.largest(distance(old, new), each.variables))
             sent.append(new)
         state = replace(state, messages=tuple(sent), change=change, steps=state.steps + 1)
         beliefs = collect(problem.graph, state.wires, state.messages)
@@ -133,11 +132,14 @@ def _proven(state: MaxProductState) -> Bool[Tensor, "*batch"]:
 
 
 def _damped(
-    damping: Float[Tensor, " places"], old: Float[Tensor, "..."], new: Float[Tensor, "..."]
-) -> Float[Tensor, "..."]:
-    # contradicting constraints on a cycle let messages grow: short of infinity, which forbids
-    finite = (new + damping * (old - new)).clamp(max=1 / torch.finfo(new.dtype).eps)
-    return torch.where(new.isinf() | old.isinf(), new, finite)
+    each: Wire, old: Float[Tensor, "*batch places"], new: Float[Tensor, "*batch places"]
+) -> Float[Tensor, "*batch places"]:
+    mixed = new.lerp(old, each.damping) if each.damped else new
+    # contradicting constraints on a cycle let messages grow: stop short of infinity, which forbids
+    limit = 1 / torch.finfo(new.dtype).eps
+    if bool(mixed.amax() <= limit):
+        return mixed
+    return torch.where(new.isinf() | old.isinf(), new, mixed.clamp(max=limit))
 
 
 def _frozen(

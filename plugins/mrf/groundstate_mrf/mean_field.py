@@ -55,7 +55,7 @@ class MeanField:
     damping: Annotated[float, Ge(0), Lt(1)] = 0.5
     temperature: Annotated[float, Ge(1)] = 1.0
     cooling: Annotated[float, Gt(0), Lt(1)] = 0.8
-    tolerance: Annotated[float, Gt(0)] = 1e-4
+    tolerance: Annotated[float, Gt(0)] = 1e-3
 
     def init(
         self, energy: Energy, x0: Shaped[Tensor, "*shape"] | None, rng: torch.Generator
@@ -111,10 +111,12 @@ class MeanField:
             damped = (1 - self.damping) * scores + self.damping * beliefs.log()
             damped = log_softmin(graph, -damped)
             scores = torch.where(damped.isnan(), scores, damped)
-        # a variable whose every label meets a forbidden cell commits itself, so that others can
-        # get out of its way
-        sure = graph.one_hot(graph.best_labels(-beliefs), beliefs.dtype)
-        updated = torch.where(scores.isnan(), sure, scores.exp())
+        updated = scores.exp()
+        if bool(updated.sum().isnan()):
+            # a variable whose every label meets a forbidden cell commits itself, so that others
+            # can get out of its way
+            sure = graph.one_hot(graph.best_labels(-beliefs), beliefs.dtype)
+            updated = torch.where(scores.isnan(), sure, updated)
         return torch.where(spread(graph, each.variables), updated, beliefs)
 
 

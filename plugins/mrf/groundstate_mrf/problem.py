@@ -54,8 +54,7 @@ class Problem:
     ) -> Float[Tensor, "..."]:
         """The largest of values that belong to these variables, at least 0, in each problem."""
         if self.graph.segments is None:
-            nothing = values.new_zeros((*values.shape[:-1], 1))
-            return torch.cat([values, nothing], -1).amax(-1)
+            return values.amax(-1) if values.shape[-1] else values.sum(-1)
         index = self.graph.segments[variables].expand(values.shape)
         zeros = values.new_zeros((*values.shape[:-1], self.problems))
         return zeros.scatter_reduce(-1, index, values, "amax")

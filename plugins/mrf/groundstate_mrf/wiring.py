@@ -23,6 +23,7 @@ class Wire:
         slots: how many slots there are.
         width: labels of each slot, where all have the same number.
         damping: share of the old message to keep, at each place or (length 1) everywhere.
+        damped: whether any of it is not 0.
     """
 
     entries: Int[Tensor, " places"]
@@ -31,6 +32,7 @@ class Wire:
     slots: int
     width: int | None
     damping: Float[Tensor, " places_or_1"]
+    damped: bool
 
     def lowest(self, values: Float[Tensor, "*batch places"]) -> Float[Tensor, "*batch slots"]:
         """The lowest value of each slot."""
@@ -57,6 +59,7 @@ def wire(
         slots=len(counts),
         width=int(counts[0]) if same else None,
         damping=each[:1] if uniform else each[group.owners[slot]],
+        damped=bool((each > 0).any()),
     )
 
 
@@ -76,7 +79,7 @@ def incoming(
 ) -> Float[Tensor, "*batch places"]:
     """Messages from variables: all that arrives there but what came from the factor itself."""
     rest = beliefs.index_select(-1, each.entries) - message
-    if not bool(message.isinf().any()):
+    if not message.numel() or bool(message.amax() < INFINITY):
         return rest
     # inf - inf: what the factor itself forbids stays forbidden, which loses no labelling
     return torch.where(message.isinf(), INFINITY, rest)
@@ -87,6 +90,15 @@ def normalised(each: Wire, message: Float[Tensor, "*batch places"]) -> Float[Ten
     lowest = each.lowest(message)
     lowest = torch.where(lowest.isfinite(), lowest, 0.0)
     if each.width is not None:
-        shift = lowest.unsqueeze(-1).expand(*lowest.shape, each.width).flatten(-2)
-        return message - shift
+        return (message.unflatten(-1, (-1, each.width)) - lowest.unsqueeze(-1)).flatten(-2)
     return message - lowest[..., each.slot]
+
+
+def distance(
+    old: Float[Tensor, "*batch places"], new: Float[Tensor, "*batch places"]
+) -> Float[Tensor, "*batch places"]:
+    """How far each message moved; infinite ones that stay have not moved."""
+    moved = (new - old).abs_()
+    if moved.numel() and bool(moved.amax().isnan()):
+        return torch.where(new == old, 0.0, moved)
+    return moved

@@ -17,10 +17,15 @@ EIGHT = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Right, down, and the two diagonals: half of the 8 neighbours, each edge once."""
 
 Slices = tuple[EllipsisType, slice, slice]
+_SHARE = 8
 
 
 def neighbours(offset: tuple[int, int]) -> tuple[Slices, Slices]:
-    """The pixels that have a neighbour at `offset`, and these neighbours, as slices."""
+    """The pixels that have a neighbour at `offset`, and these neighbours, as slices.
+
+    Args:
+        offset: rows down (from 0) and columns to the right (maybe negative).
+    """
     down, right = offset
     rows, lower = slice(None, -down or None), slice(down, None)
     if right >= 0:
@@ -30,12 +35,13 @@ def neighbours(offset: tuple[int, int]) -> tuple[Slices, Slices]:
 
 @dataclass(frozen=True, kw_only=True)
 class GridPottsGroup:
-    """Factors w·1[yᵢ ≠ yⱼ] for all neighbours on one grid; entries are row by row, label last.
+    """Factors w·1[yᵢ ≠ yⱼ] for all pixels i and their neighbours j at one offset.
+
+    The grid's entries lie row by row, the label last.
 
     Attributes:
-        weights: for each offset, `[*batch, rows, columns]` with one weight, in nats, for each pixel
-            that has the neighbour, in the grid's order.
-        offsets: the neighbours: rows down (from 0) and columns to the right (maybe negative).
+        weights: `[*batch, rows, columns]`, in nats, of each pixel that has the neighbour.
+        offset: rows down (from 0) and columns to the right (maybe negative) to the neighbour.
         height: rows of the grid.
         width: columns of the grid.
         labels: how many labels each pixel has.
@@ -44,8 +50,8 @@ class GridPottsGroup:
         first: the grid's first entry.
     """
 
-    weights: tuple[Float[Tensor, "..."], ...]
-    offsets: tuple[tuple[int, int], ...] = EIGHT
+    weights: Float[Tensor, "*batch rows columns"]
+    offset: tuple[int, int]
     height: int
     width: int
     labels: int
@@ -54,13 +60,12 @@ class GridPottsGroup:
     first: int = 0
 
     def __post_init__(self) -> None:
-        for weights, (down, right) in zip(self.weights, self.offsets, strict=True):
-            expected = (self.height - down, self.width - abs(right))
-            if tuple(weights.shape[-2:]) != expected:
-                raise ValueError(
-                    f"the weights of neighbours at {(down, right)} must end in shape {expected}, "
-                    f"got {tuple(weights.shape)}"
-                )
+        expected = (self.height - self.offset[0], self.width - abs(self.offset[1]))
+        if tuple(self.weights.shape[-2:]) != expected:
+            raise ValueError(
+                f"the weights of neighbours at {self.offset} must end in shape {expected}, got "
+                f"{tuple(self.weights.shape)}"
+            )
 
     @property
     def serves(self) -> frozenset[Service]:
@@ -68,7 +73,7 @@ class GridPottsGroup:
 
     @property
     def count(self) -> int:
-        return sum(weights.shape[-2] * weights.shape[-1] for weights in self.weights)
+        return self.weights.shape[-2] * self.weights.shape[-1]
 
     @cached_property
     def owners(self) -> Int[Tensor, " slots"]:
@@ -88,34 +93,36 @@ class GridPottsGroup:
         return PottsGroup(
             edges=self._pairs + self.start,
             first=self._pairs * self.labels + self.first,
-            weights=torch.cat([weights.flatten(-2) for weights in self.weights], -1),
+            weights=self.weights.flatten(-2),
             labels=self.labels,
             total=self.total,
         )
 
     def energies(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch factors"]:
-        grid = self._pixels(labels)
-        costs = [
-            torch.where(grid[here] != grid[there], weights, 0.0).flatten(-2)
-            for here, there, weights in self._directions
-        ]
-        return torch.cat(costs, -1)
+        grid = labels[..., self.start : self.start + self.height * self.width]
+        grid = grid.unflatten(-1, (self.height, self.width))
+        here, there = neighbours(self.offset)
+        return torch.where(grid[here] != grid[there], self.weights, 0.0).flatten(-2)
 
     def moves(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch entries"]:
+        grid = labels[..., self.start : self.start + self.height * self.width]
         label = torch.arange(self.labels, device=labels.device)
-        differs = self._pixels(labels).unsqueeze(-1) != label
-        return self._placed(self._prices(differs.to(self.weights[0].dtype)))
+        differs = (grid.unsqueeze(-1) != label).to(self.weights.dtype)
+        return self._prices(differs.unflatten(-2, (self.height, self.width)))
 
     def minima(self) -> Float[Tensor, "*batch factors"]:
         return self.edges.minima()
 
-    def touching(self, variables: Bool[Tensor, " variables"]) -> PottsGroup:
-        return self.edges.touching(variables)
+    def touching(self, variables: Bool[Tensor, " variables"]) -> "GridPottsGroup | PottsGroup":
+        touched = variables[self._pairs + self.start].any(-1)
+        if _SHARE * int(touched.sum()) < self.count:
+            return self.edges.touching(variables)
+        # for a good part of a grid slices are still the fastest: the rest stays, at weight 0
+        weights = torch.where(touched.reshape(self.weights.shape[-2:]), self.weights, 0.0)
+        return replace(self, weights=weights)
 
     def shifted(self, *, variables: int, entries: int, total: int) -> Self:
-        return replace(
-            self, start=self.start + variables, first=self.first + entries, total=total
-        )
+        return replace(self, start=self.start + variables, first=self.first + entries, total=total)
 
     def messages(
         self, incoming: Float[Tensor, "*batch group_entries"], temperature: float
@@ -125,71 +132,53 @@ class GridPottsGroup:
     def expected_moves(
         self, beliefs: Float[Tensor, "*batch entries"]
     ) -> Float[Tensor, "*batch entries"]:
-        return self._placed(self._prices(1 - self._pixel_entries(beliefs)))
+        return self._prices(1 - self._own(beliefs))
 
     def expected_energies(
         self, beliefs: Float[Tensor, "*batch entries"]
     ) -> Float[Tensor, "*batch factors"]:
-        chances = self._pixel_entries(beliefs)
-        means: list[Tensor] = []
-        for here, there, weights in self._directions:
-            left, right = chances[(*here, slice(None))], chances[(*there, slice(None))]
-            differ = (left * (1 - right)).sum(-1)
-            means.append(mean_weight(weights, differ).flatten(-2))
-        return torch.cat(means, -1)
+        chances = self._own(beliefs)
+        here, there = neighbours(self.offset)
+        left, right = chances[(*here, slice(None))], chances[(*there, slice(None))]
+        differ = (left * (1 - right)).sum(-1)
+        return mean_weight(self.weights, differ).flatten(-2)
 
     def _prices(
         self, differs: Float[Tensor, "*batch height width labels"]
-    ) -> Float[Tensor, "*batch height width labels"]:
+    ) -> Float[Tensor, "*batch entries"]:
         """For each label, the weights of the neighbours times their chance to differ from it."""
-        batch = torch.broadcast_shapes(differs.shape[:-3], self.weights[0].shape[:-2])
+        here, there = ((*place, slice(None)) for place in neighbours(self.offset))
+        # weights per entry: a broadcast over the short label axis is ten times slower
+        price = self.weights.unsqueeze(-1).expand(*self.weights.shape, self.labels).contiguous()
+        batch = torch.broadcast_shapes(differs.shape[:-3], price.shape[:-3])
         result = differs.new_zeros((*batch, *differs.shape[-3:]))
-        for here, there, weights in self._directions:
-            left, right = result[(*here, slice(None))], result[(*there, slice(None))]
-            # weights per entry: a broadcast over the short label axis is ten times slower
-            price = weights.unsqueeze(-1).expand(*weights.shape, self.labels).contiguous()
-            if self._forbids:
-                left.add_(mean_weight(price, differs[(*there, slice(None))]))
-                right.add_(mean_weight(price, differs[(*here, slice(None))]))
-            else:
-                left.addcmul_(price, differs[(*there, slice(None))])
-                right.addcmul_(price, differs[(*here, slice(None))])
-        return result
-
-    @property
-    def _directions(self) -> list[tuple[Slices, Slices, Tensor]]:
-        return [
-            (*neighbours(offset), weights)
-            for offset, weights in zip(self.offsets, self.weights, strict=True)
-        ]
-
-    @cached_property
-    def _pairs(self) -> Int[Tensor, "edges 2"]:
-        """The two pixels of each edge, in the order of the offsets."""
-        pixels = torch.arange(self.height * self.width, device=self.weights[0].device)
-        pixels = pixels.reshape(self.height, self.width)
-        pairs = [
-            torch.stack([pixels[here].flatten(), pixels[there].flatten()], -1)
-            for here, there in map(neighbours, self.offsets)
-        ]
-        return torch.cat(pairs)
-
-    @cached_property
-    def _forbids(self) -> bool:
-        return any(bool(weights.isinf().any()) for weights in self.weights)
-
-    def _pixels(self, labels: Int[Tensor, "*batch variables"]) -> Int[Tensor, "..."]:
-        own = labels[..., self.start : self.start + self.height * self.width]
-        return own.unflatten(-1, (self.height, self.width))
-
-    def _pixel_entries(self, values: Float[Tensor, "*batch entries"]) -> Float[Tensor, "..."]:
-        shape = (self.height, self.width, self.labels)
-        own = values[..., self.first : self.first + self.height * self.width * self.labels]
-        return own.unflatten(-1, shape)
-
-    def _placed(self, result: Float[Tensor, "*batch height width labels"]) -> Tensor:
+        if self._forbids:
+            result[here].add_(mean_weight(price, differs[there]))
+            result[there].add_(mean_weight(price, differs[here]))
+        else:
+            result[here].addcmul_(price, differs[there])
+            result[there].addcmul_(price, differs[here])
         flat = result.flatten(-3)
         after = self.total - self.first - flat.shape[-1]
         if self.first == 0 and after == 0:
             return flat
         return torch.nn.functional.pad(flat, (self.first, after))
+
+    def _own(
+        self, values: Float[Tensor, "*batch entries"]
+    ) -> Float[Tensor, "*batch height width labels"]:
+        end = self.first + self.height * self.width * self.labels
+        return values[..., self.first : end].unflatten(-1, (self.height, self.width, self.labels))
+
+    @cached_property
+    def _pairs(self) -> Int[Tensor, "edges 2"]:
+        """The two pixels of each edge."""
+        pixels = torch.arange(self.height * self.width, device=self.weights.device)
+        pixels = pixels.reshape(self.height, self.width)
+        here, there = neighbours(self.offset)
+        return torch.stack([pixels[here].flatten(), pixels[there].flatten()], -1)
+
+    @cached_property
+    def _forbids(self) -> bool:
+        return bool(self.weights.isinf().any())
+

@@ -74,7 +74,7 @@ class TableGroup:
 
     @cached_property
     def entries(self) -> Int[Tensor, " group_entries"]:
-        return torch.cat(self._places, -1).flatten()
+        return torch.cat(self.places, -1).flatten()
 
     def energies(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch factors"]:
         return self._look_up(self._positions(labels).unsqueeze(-1)).squeeze(-1)
@@ -124,7 +124,7 @@ class TableGroup:
     def expected_moves(
         self, beliefs: Float[Tensor, "*batch entries"]
     ) -> Float[Tensor, "*batch entries"]:
-        parts = [take(beliefs, place) for place in self._places]
+        parts = [take(beliefs, place) for place in self.places]
         lead = beliefs.shape[:-1]
         result = beliefs.new_zeros((*lead, self.total))
         for place, width in enumerate(self.widths):
@@ -135,7 +135,7 @@ class TableGroup:
     def expected_energies(
         self, beliefs: Float[Tensor, "*batch entries"]
     ) -> Float[Tensor, "*batch factors"]:
-        return self._mean([take(beliefs, place) for place in self._places], None)
+        return self._mean([take(beliefs, place) for place in self.places], None)
 
     @cached_property
     def _strides(self) -> tuple[int, ...]:
@@ -146,7 +146,7 @@ class TableGroup:
         return self.tables.flatten(-self.order)
 
     @cached_property
-    def _places(self) -> list[Tensor]:
+    def places(self) -> list[Tensor]:
         """The graph's entries of each place in the factors, `[factors, labels]`."""
         return [
             self.first[:, place, None] + torch.arange(width, device=self.first.device)
@@ -156,7 +156,7 @@ class TableGroup:
     @cached_property
     def _covers(self) -> bool:
         """Whether unary tables lie in the order of the graph's entries, one for each."""
-        index = self._places[0].flatten()
+        index = self.places[0].flatten()
         whole = torch.arange(self.total, device=index.device)
         return self.order == 1 and bool(torch.equal(index, whole))
 
@@ -169,7 +169,7 @@ class TableGroup:
     ) -> Float[Tensor, "*batch entries"]:
         if self._covers:
             return values.flatten(-2)
-        return add_at(self.total, self._places[place], values)
+        return add_at(self.total, self.places[place], values)
 
     def _positions(self, labels: Int[Tensor, "*batch variables"]) -> Int[Tensor, "*batch factors"]:
         """Which cell of its flattened table each factor is in."""
