@@ -106,6 +106,23 @@ class GradientError(GroundstateError):
     """A gradient was asked for that is not to be had."""
 
 
+class FormatError(GroundstateError, ValueError):
+    """A file does not hold what its format asks for.
+
+    Attributes:
+        path: The file.
+        line: Line in the file, from 1; None for binary files.
+        expected: What should stand there.
+    """
+
+    def __init__(self, path: Path, line: int | None, expected: str, found: str) -> None:
+        self.path = path
+        self.line = line
+        self.expected = expected
+        place = str(path) if line is None else f"{path}:{line}"
+        super().__init__(f"{place}: expected {expected}, found {found}")
+
+
 def nearest(name: str, names: Sequence[str], limit: int = 3) -> str:
     """A sentence that offers the names closest to `name`; empty when none is close."""
     from difflib import get_close_matches  # slow to import, and only errors need it
