@@ -1,10 +1,11 @@
 """What a solver claims is held to the energy; a liar is named."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from tests.toys import F64, Scripted, bowl, table, tensor
+from tests.toys import F64, Scripted, always, bowl, each, table, tensor
 from torch import Tensor
 
 import groundstate as gs
@@ -19,10 +20,6 @@ SQUARE = FunctionEnergy(function=lambda x: (x**2).sum(-1), space=Real(event_shap
 INF, NAN = float("inf"), float("nan")
 
 
-def number(value: float) -> Any:
-    return lambda step: torch.tensor(value, dtype=F64)
-
-
 def scripted(*values: float, **claims: Any) -> Scripted:
     return Scripted(xs=tensor(*values)[:, None], **claims)
 
@@ -30,19 +27,19 @@ def scripted(*values: float, **claims: Any) -> Scripted:
 @pytest.mark.parametrize("claimed", [0.5, 1.5, -INF, INF, NAN])
 def test_a_claimed_energy_must_be_the_energy(claimed: float) -> None:
     with pytest.raises(CertificationError, match=r"Scripted claims an energy of .* against 1;"):
-        gs.solve(SQUARE, scripted(2.0, 1.0, energy=number(claimed)))
+        gs.solve(SQUARE, scripted(2.0, 1.0, energy=always(claimed)))
 
 
 def test_a_true_energy_passes_within_rounding() -> None:
-    assert float(gs.solve(SQUARE, scripted(1.0, energy=number(1 + 1e-12))).energy) == 1.0
+    assert float(gs.solve(SQUARE, scripted(1.0, energy=always(1 + 1e-12))).energy) == 1.0
 
 
 def test_a_finite_claim_where_the_energy_is_infinite_is_refused() -> None:
     energy = table([INF, 1.0])
-    liar = Scripted(xs=torch.tensor([[0]]), energy=number(3.0))
+    liar = Scripted(xs=torch.tensor([[0]]), energy=always(3.0))
     with pytest.raises(CertificationError, match="energy of 3, but it is checked against inf"):
         gs.solve(energy, liar)
-    honest = Scripted(xs=torch.tensor([[0]]), energy=number(INF))
+    honest = Scripted(xs=torch.tensor([[0]]), energy=always(INF))
     assert float(gs.solve(energy, honest).energy) == INF
 
 
@@ -57,7 +54,7 @@ def test_a_bound_above_the_energy_is_refused_whenever_it_was_claimed(at: int) ->
 
 def test_the_best_bound_is_kept() -> None:
     bounds = [0.2, 0.9, 0.5]
-    solution = gs.solve(SQUARE, scripted(3.0, 2.0, 1.0, bound=lambda s: tensor(bounds[s])[0]))
+    solution = gs.solve(SQUARE, scripted(3.0, 2.0, 1.0, bound=each(*bounds)))
     assert solution.bound is not None and solution.gap is not None
     assert float(solution.bound) == 0.9
     assert float(solution.gap) == pytest.approx(0.1)
@@ -65,7 +62,7 @@ def test_the_best_bound_is_kept() -> None:
 
 def test_a_bound_that_is_no_number_bounds_nothing() -> None:
     bounds = [0.2, NAN]
-    solution = gs.solve(SQUARE, scripted(3.0, 1.0, bound=lambda s: tensor(bounds[s])[0]))
+    solution = gs.solve(SQUARE, scripted(3.0, 1.0, bound=each(*bounds)))
     assert solution.bound is not None
     assert float(solution.bound) == 0.2
 
@@ -77,7 +74,7 @@ def test_a_liar_does_not_hide_behind_what_diverged() -> None:
     liar = Scripted(
         xs=tensor([[NAN], [1.0]]),
         done=torch.full((2,), int(Status.CONVERGED)),
-        bound=lambda _: tensor(0.0, 5.0),
+        bound=each([0.0, 5.0]),
     )
     with pytest.raises(CertificationError, match=r"of 5 for configuration \(1,\)"):
         gs.solve(energy, liar, throw=False)
@@ -85,7 +82,7 @@ def test_a_liar_does_not_hide_behind_what_diverged() -> None:
 
 def test_optimal_means_that_nothing_seen_is_lower() -> None:
     liar = scripted(1.0, 2.0, done=torch.tensor(int(Status.OPTIMAL)))
-    with pytest.raises(CertificationError, match="claims an optimal energy of 4.* against 1;"):
+    with pytest.raises(CertificationError, match=r"claims an optimal energy of 4.* against 1;"):
         gs.solve(SQUARE, liar)
 
 
@@ -93,8 +90,8 @@ def test_optimal_means_that_nothing_seen_is_lower() -> None:
 def test_a_claimed_residual_must_be_the_residual(claimed: float) -> None:
     energy = bowl(tensor(2.0))  # at x = 1: ‖b - Ax‖ / ‖b‖ = ½
     with pytest.raises(CertificationError, match=r"relative residual of .* against 0\.5"):
-        gs.solve(energy, scripted(0.0, 1.0, residual=number(claimed)))
-    gs.solve(energy, scripted(0.0, 1.0, residual=number(0.5)))
+        gs.solve(energy, scripted(0.0, 1.0, residual=always(claimed)))
+    gs.solve(energy, scripted(0.0, 1.0, residual=always(0.5)))
 
 
 @pytest.mark.parametrize(
@@ -111,12 +108,16 @@ def test_what_is_no_configuration_is_the_solvers_fault(x: Tensor, words: str) ->
         gs.solve(table([1.0, 2.0]), Scripted(xs=x))
 
 
-def beliefs(**claims: Any) -> Any:
+def beliefs(**claims: Any) -> Callable[[int], Beliefs]:
     made = Beliefs(
         marginals=tensor(*claims.pop("marginals", (0.5, 0.5))),
         **{name: torch.tensor(value, dtype=F64) for name, value in claims.items()},
     )
-    return lambda step: made
+
+    def claim(step: int) -> Beliefs:
+        return made
+
+    return claim
 
 
 @pytest.mark.parametrize(

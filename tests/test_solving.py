@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.toys import F64, Descent, Scripted, Walk, bowl, table, tensor
+from tests.toys import F64, Descent, Scripted, Walk, always, bowl, table, tensor
 from torch import Tensor
 
 import groundstate as gs
@@ -267,9 +267,9 @@ class Halves:
 @pytest.mark.parametrize("transfers", [True, False])
 def test_through_an_adapter_the_answer_is_in_the_users_space(transfers: bool) -> None:
     energy = table([4.0, 3.0])
-    solver = scripted(0.0, 1.0, bound=lambda _: tensor(2.0)[0])
+    solver = scripted(0.0, 1.0, bound=always(2.0))
     if transfers:
-        solver = scripted(0.0, 1.0, bound=lambda _: tensor(-0.5)[0])
+        solver = scripted(0.0, 1.0, bound=always(-0.5))
     solution = gs.solve(energy, solver, through=Halves(bound_transfers=transfers))
     assert solution.x.tolist() == [1]
     assert float(solution.energy) == 3.0

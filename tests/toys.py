@@ -55,10 +55,17 @@ class DescentState(State):
 
 @dataclass(frozen=True, kw_only=True)
 class Descent:
-    """Gradient descent on the quadratic view."""
+    """Gradient descent on the quadratic view.
+
+    Attributes:
+        rate: of a step.
+        tolerance: the largest entry of the gradient at which it is done.
+        apart: whether each entry of x is a problem of its own.
+    """
 
     rate: float = 0.5
     tolerance: float = 1e-12
+    apart: bool = False
 
     def init(self, energy: Energy, x0: Tensor | None, rng: torch.Generator) -> DescentState:
         quadratic = view(energy, Quadratic)
@@ -71,7 +78,8 @@ class Descent:
         return DescentState(x=x, gradient=quadratic.matvec(x) - quadratic.linear)
 
     def status(self, state: DescentState) -> Tensor:
-        small = state.gradient.abs().amax(-1) <= self.tolerance
+        largest = state.gradient.abs() if self.apart else state.gradient.abs().amax(-1)
+        small = largest <= self.tolerance
         return torch.where(small, int(Status.CONVERGED), int(Status.RUNNING))
 
 
@@ -82,6 +90,16 @@ class ScriptedState(State):
 
 def nothing(step: int) -> None:
     """No claim."""
+
+
+def always(value: float) -> Callable[[int], Tensor]:
+    """The same claim at each step."""
+    return lambda step: torch.tensor(value, dtype=F64)
+
+
+def each(*values: float | Sequence[float]) -> Callable[[int], Tensor]:
+    """A claim for each step."""
+    return lambda step: torch.tensor(values[step], dtype=F64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,7 +242,7 @@ def _set(use: Use, path: list[str], value: object) -> Use:
     if name == "use":
         if not isinstance(value, str):
             raise ValueError(f"`use` must be 'kind/name'; got {value!r}.")
-        return replace(use, key=value)
+        return replace(use, key=value, by_hand=use.by_hand | {name})
     settings = {**use.settings, name: value}
     return replace(use, settings=settings, by_hand=use.by_hand | {name})
 

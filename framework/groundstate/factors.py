@@ -108,7 +108,8 @@ class ExpectationGroup(FactorGroup, Protocol):
         ...
 
 
-G = TypeVar("G", bound=FactorGroup)
+# no bound: run-time type checkers cannot ask whether a class is a protocol with properties
+G = TypeVar("G")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,8 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    reason = error.strerror or str(error)
+    files = [parent for parent in path.parents if parent.is_file()]
+    reason = f"{files[0]} is a file" if files else error.strerror or str(error)
     return OutputError(f"{path} cannot be written: {reason}; choose another place with `--out`")
 
 

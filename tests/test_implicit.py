@@ -1,0 +1,67 @@
+"""Gradients through a minimiser cost one more solve and no memory per step."""
+
+import pytest
+import torch
+from tests.toys import F64, Descent, bowl, tensor
+from torch import Tensor
+
+import groundstate as gs
+from groundstate.energy import QuadraticEnergy
+from groundstate.implicit import attach_gradient
+from groundstate.solution import SolveError
+from groundstate.space import Real
+from groundstate.views import Quadratic
+
+
+def dense(a: Tensor, b: Tensor) -> QuadraticEnergy:
+    return QuadraticEnergy(
+        quadratic=Quadratic(
+            matvec=lambda x: x @ a, linear=b, constant=b.new_zeros(()), diagonal=a.diagonal()
+        ),
+        space=Real(event_shape=(b.shape[-1],), batch_shape=tuple(b.shape[:-1]), dtype=b.dtype),
+    )
+
+
+def minimise(a: Tensor, b: Tensor) -> Tensor:
+    return gs.solve(dense(a + a.T, b), Descent(rate=0.2), steps=500, gradient="implicit").x
+
+
+def test_it_is_the_derivative_by_finite_differences() -> None:
+    rng = torch.Generator().manual_seed(0)
+    root = torch.randn(3, 3, generator=rng, dtype=F64)
+    a = (0.1 * (root @ root.T) + torch.eye(3, dtype=F64)).requires_grad_()
+    b = torch.randn(2, 3, generator=rng, dtype=F64).requires_grad_()
+    assert torch.autograd.gradcheck(minimise, (a, b), atol=1e-6)
+
+
+def test_it_solves_once_more_and_only_once() -> None:
+    asked: list[Tensor] = []
+
+    def solve_linear(gradient: Tensor) -> Tensor:
+        asked.append(gradient)
+        return gradient / 2.0
+
+    b = tensor(4.0).requires_grad_()
+    x = attach_gradient(bowl(b, tensor(2.0)), tensor(2.0), solve_linear)
+    assert x.tolist() == [2.0]
+    assert not asked
+    x.sum().backward()
+    assert [each.tolist() for each in asked] == [[1.0]]
+    assert b.grad is not None and b.grad.tolist() == [0.5]
+
+
+def test_the_gradient_of_an_indefinite_form_is_refused() -> None:
+    with pytest.raises(SolveError):
+        gs.solve(
+            bowl(tensor(1.0).requires_grad_(), tensor(-1e200)),
+            Descent(rate=1.0),
+            steps=50,
+            gradient="implicit",
+        )
+
+
+def test_the_inner_value_is_not_changed_by_asking_for_a_gradient() -> None:
+    b = tensor(1.0, -3.0).requires_grad_()
+    plain, graph = (gs.solve(bowl(b), Descent(), gradient=kind) for kind in ("none", "implicit"))
+    assert torch.equal(plain.x, graph.x.detach())
+    assert graph.x.requires_grad
