@@ -15,6 +15,7 @@ from groundstate.examples import GeneratorExample, ModelExample
 from groundstate.generator import Generator
 from groundstate.registry import Registry, load
 from groundstate.targets import examples_of
+from groundstate.testing.laws.component import EXPECTED
 from groundstate.testing.laws.law import Law
 from groundstate.testing.laws.tables import (
     CLAIMS,
@@ -267,6 +268,8 @@ def _cases_of_example(record: Registered, index: int, example: object) -> list[C
     component = record.component
     kind, implied = component.kind, claimed(component.kind, component.claims)
     instance = _wrapped(kind, example)
+    if not isinstance(instance, EXPECTED[kind]):
+        return []  # `examples_are_of_the_kind` is among the cases, and says so
     cases: list[Case] = []
     problems = tuple(fitting(component.needs)) if kind in PER_PROBLEM else None
     for law in laws_for_kind(kind, component.claims):
@@ -282,18 +285,11 @@ def _cases_of_example(record: Registered, index: int, example: object) -> list[C
             chosen = tuple(problem for problem in problems if law.applies(problem))
             if chosen or case.claimed or not problems:
                 cases.append(replace(case, problems=chosen))
-        elif case.claimed or _applies(law, instance):
+        elif case.claimed or law.applies(instance):
             cases.append(case)
     if isinstance(example, ModelExample):
         cases += _cases_of_model(record, index, example)
     return cases
-
-
-def _applies(law: Law, instance: Any) -> bool:
-    try:
-        return law.applies(instance)
-    except AttributeError:
-        return True  # of another kind altogether: let the law say so
 
 
 def _wrapped(kind: str, example: object) -> object:

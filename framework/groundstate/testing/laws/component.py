@@ -17,6 +17,7 @@ from groundstate.examples import (
     ModelExample,
     ReaderExample,
 )
+from groundstate.generator import Generator
 from groundstate.solver import Solver
 from groundstate.targets import examples_of, target_of
 from groundstate.testing.laws.law import laws
@@ -88,8 +89,9 @@ def examples_are_of_the_kind(registered: Registered) -> None:
     kind = registered.component.kind
     for index, example in enumerate(examples):
         wanted = EXPECTED[kind]
+        bare = kind == "generator" and isinstance(example, Generator)
         require(
-            isinstance(example, wanted) or kind == "generator",
+            isinstance(example, wanted) or bare,
             f"example {index} of a {kind} must be a {wanted.__name__}, got "
             f"{type(example).__name__}: does it lack a method or property of the interface?",
         )

@@ -32,7 +32,7 @@ from groundstate.testing.trees import (
 )
 from groundstate.views import Quadratic
 
-ENOUGH = 300
+ENOUGH = 120
 FEW = 8
 _DONE = (Status.CONVERGED, Status.OPTIMAL)
 _LATE = 2.0
@@ -412,6 +412,11 @@ def no_minimum_is_not_called_converged(solver: Solver[Any], problem: Problem) ->
     )
 
 
+def indefinite_is_not_called_converged(solver: Solver[Any], problem: Problem) -> None:
+    """A quadratic form with a negative direction has no minimum, and none is called found."""
+    no_minimum_is_not_called_converged(solver, problem)
+
+
 def stops_at_the_deadline(solver: Solver[Any], problem: Problem) -> None:
     """With the time over it returns within a step, with a complete configuration, unfinished."""
     began = time.perf_counter()
@@ -532,6 +537,10 @@ LAWS = (
         applies=lambda problem: problem.name in ("system", "grid", "bowl", "hard constraints"),
     ),
     *laws(no_minimum_is_not_called_converged, applies=lambda problem: not problem.solvable),
+    *laws(
+        indefinite_is_not_called_converged,
+        applies=lambda problem: not problem.solvable and not problem.discrete,
+    ),
     *laws(stops_at_the_deadline, applies=lambda problem: problem.large),
     *laws(is_exact_on_trees, applies=lambda problem: problem.tree),
     *laws(takes_factors_that_serve_only_moves, applies=lambda problem: problem.higher_order),

@@ -93,7 +93,6 @@ HOLD_WITHOUT_CLAIM = frozenset(
         "claimed_residual_is_true",
         "log_partition_lies_between_its_bounds",
         "marginals_are_distributions",
-        "no_minimum_is_not_called_converged",
     }
 )
 """Laws that hold for everybody; under the claim they must also have been tried."""
