@@ -252,13 +252,14 @@ def doctor(as_json: Json = False, registry: RegistryFile = None) -> int:
 @app.command()
 def check(
     plugin: Annotated[str, typer.Argument(help="Name of a plugin or its distribution.")],
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print every law.")] = False,
     as_json: Json = False,
     registry: RegistryFile = None,
 ) -> int:
     """Hold a plugin to the laws; prints how many ran, were skipped or failed as expected."""
     from groundstate.cli.checking import check_command
 
-    return check_command(plugin, as_json=as_json, registry=registry)
+    return check_command(plugin, as_json=as_json, verbose=verbose, registry=registry)
 
 
 @app.command()
