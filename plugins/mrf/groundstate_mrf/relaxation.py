@@ -4,12 +4,12 @@ A label becomes one number per entry, 1 at the label and 0 elsewhere (spec of th
 1.10 to 1.12). On such vertices x² = x and the numbers of a variable add up to 1, so the energy may
 be rewritten until it is strictly convex:
 
-    E'(x) = c + θᵀx + ½ xᵀFx + Σ_i ½ g_i ‖x_i‖² + Σ_i ½ (s_i + λ)(‖x_i‖² - 1) - Σ_i t_i (1ᵀx_i - 1)
+    E'(x) = c + θᵀx + ½ xᵀFx + Σ_i ½ g_i ‖x_i‖² + Σ_i ½ (s_i + λ_i)(‖x_i‖² - 1) - Σ_i t_i (1ᵀx_i - 1)
 
 A Potts factor is ½w‖x_i - x_j‖²: -w in F and w in the degrees g. Other tables are centred first (the
 means of their rows and columns are costs of labels) and their row sums go into s, so that the
-matrix is at least λ. Neither F and g nor the centred tables see sums over labels, so t_i = (s_i + λ
-+ Σθ_i) / L_i makes the minimiser's numbers add up to 1 for each variable: the multiplier of that
+matrix is at least λ. Neither F and g nor the centred tables see sums over labels, so t_i = (s_i +
+λ_i + Σθ_i) / L_i makes the minimiser's numbers add up to 1 for each variable: the multiplier of that
 constraint, which raises the bound as far as it can. min E' bounds min E from below.
 """
 
@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,7 +29,7 @@ from groundstate.factors import FactorGraph, FactorGroup
 from groundstate.space import Real
 from groundstate.views import Quadratic
 from groundstate_mrf.bilinear import Form, GridForm, PottsForm, TableForm
-from groundstate_mrf.entries import add_up, spread
+from groundstate_mrf.entries import add_up, lowest, spread
 from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.slots import add_at
@@ -92,10 +92,13 @@ class Relaxation:
     """From labels to real numbers; each variable takes the label of its largest number.
 
     Attributes:
-        curvature: λ, in nats. Small values smooth more, and cost a solver more steps.
+        curvature: λ_i as a multiple of the range of the costs of i's labels. Small values smooth
+            more, and cost a solver more steps.
+        floor: added to every λ_i, in nats: the smallest eigenvalue is at least this.
     """
 
-    curvature: Annotated[float, Gt(0)] = 1.0
+    curvature: Annotated[float, Ge(0)] = 0.2
+    floor: Annotated[float, Gt(0)] = 0.1
 
     def adapt(self, energy: Energy) -> Adapted:
         problem = open_problem(energy)
@@ -103,7 +106,9 @@ class Relaxation:
         parts = [_part(group, graph) for group in graph.groups]
         zero = graph.constant.new_zeros(len(graph.counts))
         cost = sum((part.cost for part in parts), start=graph.constant.new_zeros(graph.entries))
-        shift = sum((part.shift for part in parts), start=zero) + self.curvature
+        spans = lowest(graph, cost) + lowest(graph, -cost)
+        floor = self.floor
+        shift = sum((part.shift for part in parts), start=zero) + floor - self.curvature * spans
         degree = sum((part.degree for part in parts), start=zero)
         multiplier = (shift + add_up(graph, cost)) / graph.counts
         linear = spread(graph, multiplier) - cost
@@ -113,7 +118,7 @@ class Relaxation:
             curvature=spread(graph, shift + degree),
             linear=linear,
             constant=graph.constant + problem.total(multiplier - 0.5 * shift),
-            floor=torch.full_like(graph.constant, self.curvature),
+            floor=torch.full_like(graph.constant, floor),
             space=_space(problem),
         )
 

@@ -1,0 +1,147 @@
+"""`reader/uai`: the UAI competition format of Markov and Bayesian networks.
+
+The file holds potentials ψ ≥ 0; the energy is -Σ log ψ, so E = -log p for a Bayesian network, and ψ
+= 0 forbids. The last variable of a scope changes fastest. See the format's page of the UAI 2014
+inference competition (https://uaicompetition.github.io/uci-2022/file-formats/).
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundstate.energy import Energy, view
+from groundstate.errors import ViewError
+from groundstate.factors import FactorGraph, FactorGroup
+from groundstate.files import atomic
+from groundstate_mrf.factor_graph import FactorGraphEnergy, factor_graph
+from groundstate_mrf.groups.grid import GridPottsGroup
+from groundstate_mrf.groups.potts import PottsGroup
+from groundstate_mrf.groups.tables import TableGroup
+from groundstate_mrf.tokens import Tokens
+
+Factor = tuple[tuple[int, ...], Float[Tensor, "..."]]
+_SPREAD = 600.0
+"""exp(-600) is still a number in float64, with room to spare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UAIReader:
+    """Reads and writes `.uai`; energies are in nats.
+
+    Attributes:
+        dtype: floating-point type of what is read.
+    """
+
+    dtype: Literal["float32", "float64"] = "float64"
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return (".uai",)
+
+    def read(self, path: Path) -> FactorGraphEnergy:
+        tokens = Tokens(path)
+        network = tokens.word("MARKOV or BAYES")
+        if network not in ("MARKOV", "BAYES"):
+            tokens.fail("MARKOV or BAYES", repr(network))
+        variables = tokens.whole("the number of variables", 0)
+        counts = [
+            tokens.whole(f"the number of labels of variable {each} of {variables}", 1)
+            for each in range(variables)
+        ]
+        number = tokens.whole("the number of factors", 0)
+        scopes = [_read_scope(tokens, each, variables) for each in range(number)]
+        factors: list[Factor] = []
+        for each, scope in enumerate(scopes):
+            factors.append((scope, _read_table(tokens, each, [counts[i] for i in scope])))
+        tokens.end()
+        dtype = torch.float32 if self.dtype == "float32" else torch.float64
+        listed = [(scope, table.to(dtype)) for scope, table in factors]
+        return factor_graph(counts, listed, dtype=dtype)
+
+    def write(self, energy: Energy, path: Path) -> None:
+        graph = view(energy, FactorGraph)
+        if graph.constant.dim() or graph.segments is not None:
+            raise ViewError("a UAI file holds one problem, this energy has several")
+        factors: list[Factor] = [((), graph.constant.detach().to(torch.float64))]
+        for group in graph.groups:
+            factors += list_factors(group, graph)
+        with atomic(path) as draft, draft.open("w", encoding="utf-8") as file:
+            parts = [(scope, part) for scope, table in factors for part in _representable(table)]
+            labels = graph.counts.tolist()
+            file.write(f"MARKOV\n{len(labels)}\n{' '.join(map(str, labels))}\n{len(parts)}\n")
+            for scope, _ in parts:
+                file.write(" ".join(map(str, (len(scope), *scope))) + "\n")
+            for _, part in parts:
+                values = " ".join(map(repr, (-part).exp().flatten().tolist()))
+                file.write(f"\n{part.numel()}\n {values}\n")
+
+
+def list_factors(group: FactorGroup, graph: FactorGraph, limit: int = 1 << 20) -> Iterator[Factor]:
+    """Scope and table, in float64, of each factor of any group.
+
+    Raises:
+        ViewError: if a factor has more than `limit` joint labels.
+    """
+    scopes: list[list[int]] = [[] for _ in range(group.count)]
+    for owner, variable in zip(group.owners.tolist(), group.slots.tolist(), strict=True):
+        scopes[owner].append(variable)
+    for each, table in enumerate(_tables(group, graph, scopes, limit)):
+        yield tuple(scopes[each]), table.detach().to(torch.float64).cpu()
+
+
+def _tables(
+    group: FactorGroup, graph: FactorGraph, scopes: Sequence[Sequence[int]], limit: int
+) -> Iterator[Float[Tensor, "..."]]:
+    if isinstance(group, TableGroup):
+        yield from group.tables
+        return
+    if isinstance(group, GridPottsGroup | PottsGroup):
+        weights = group.edges.weights if isinstance(group, GridPottsGroup) else group.weights
+        differs = ~torch.eye(group.labels, dtype=torch.bool, device=weights.device)
+        yield from torch.where(differs, weights[..., None, None], 0.0)
+        return
+    counts: list[int] = graph.counts.tolist()
+    for each, scope in enumerate(scopes):
+        shape = [counts[variable] for variable in scope]
+        if prod(shape) > limit:
+            raise ViewError(
+                f"a UAI file needs a table for each factor, but one has {len(scope)} variables and "
+                f"{prod(shape):.3g} joint labels (at most {limit}); write NPZ instead"
+            )
+        cells = torch.tensor(list(itertools.product(*map(range, shape))))
+        labels = torch.zeros((len(cells), len(counts)), dtype=torch.int64)
+        labels[:, list(scope)] = cells
+        yield group.energies(labels.to(graph.counts.device))[..., each].reshape(shape)
+
+
+def _representable(table: Float[Tensor, "..."]) -> list[Float[Tensor, "..."]]:
+    """The table as a sum of equal ones whose potentials are neither 0 nor infinite in float64."""
+    finite = table[table.isfinite()].abs()
+    copies = max(1, ceil(float(finite.max()) / _SPREAD)) if finite.numel() else 1
+    return [table / copies] * copies
+
+
+def _read_scope(tokens: Tokens, factor: int, variables: int) -> tuple[int, ...]:
+    order = tokens.whole(f"how many variables factor {factor} has", 0, variables)
+    scope: list[int] = []
+    for place in range(order):
+        expected = f"variable {place + 1} of {order} of factor {factor}, 0 to {variables - 1}"
+        variable = tokens.whole(expected, 0, variables - 1)
+        if variable in scope:
+            tokens.fail(f"{expected}, each once", repr(str(variable)))
+        scope.append(variable)
+    return tuple(scope)
+
+
+def _read_table(tokens: Tokens, factor: int, shape: Sequence[int]) -> Float[Tensor, "..."]:
+    size = prod(shape)
+    tokens.whole(f"{size}, the number of values of factor {factor}", size, size)
+    values = tokens.numbers(size, f"one of {size} values ≥ 0 of factor {factor}")
+    return -torch.tensor(values, dtype=torch.float64).log().reshape(list(shape))
