@@ -2,6 +2,7 @@
 
 import torch
 
+from groundstate.examples import MetricExample
 from groundstate_vision.colorization import ColorizationDataset
 from groundstate_vision.metrics import PSNR, PixelAccuracy
 from groundstate_vision.photo import PhotoDataset
@@ -23,20 +24,31 @@ def colorizations() -> list[ColorizationDataset]:
     ]
 
 
-def pixel_accuracies() -> list[PixelAccuracy]:
-    """A truth with unknown pixels, and one without."""
+def pixel_accuracies() -> list[MetricExample]:
+    """Four of five known pixels right; a batch of all right and none."""
     return [
-        PixelAccuracy(truth=torch.tensor([[0, 1, 2], [-1, 1, 0]])),
-        PixelAccuracy(truth=torch.zeros(3, 2, dtype=torch.int64)),
+        MetricExample(
+            metric=PixelAccuracy(truth=torch.tensor([[0, 1, 2], [-1, 1, 0]])),
+            x=torch.tensor([[0, 1, 2], [2, 1, 1]]),
+            expected=torch.tensor(0.8, dtype=torch.float64),
+        ),
+        MetricExample(
+            metric=PixelAccuracy(truth=torch.zeros(3, 2, dtype=torch.int64)),
+            x=torch.stack([torch.zeros(3, 2), torch.ones(3, 2)]).long(),
+            expected=torch.tensor([1.0, 0.0], dtype=torch.float64),
+        ),
     ]
 
 
-def psnrs() -> list[PSNR]:
-    """A small random picture."""
-    rng = torch.Generator().manual_seed(0)
+def psnrs() -> list[MetricExample]:
+    """Black against a grey of 0.1: the mean squared error is 0.01, so 20 dB."""
     return [
-        PSNR(
-            lightness=100 * torch.rand(3, 4, generator=rng, dtype=torch.float64),
-            reference=torch.rand(3, 4, 3, generator=rng, dtype=torch.float64),
+        MetricExample(
+            metric=PSNR(
+                lightness=torch.zeros(2, 3, dtype=torch.float64),
+                reference=torch.full((2, 3, 3), 0.1, dtype=torch.float64),
+            ),
+            x=torch.zeros(2, 2, 3, dtype=torch.float64),
+            expected=torch.tensor(20.0, dtype=torch.float64),
         )
     ]
