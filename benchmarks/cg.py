@@ -1,16 +1,19 @@
 """Conjugate gradients beside scipy's `cg` and linear_operator's `linear_cg`.
 
-The same systems for all (real photos, 4-neighbour grid, 512 x 512, float64), the same relative tolerance, the
-same number of threads. Ours is timed through `solve`, with every check of the core. Peers get the
-same matrix in CSR, and are timed without and with the same Jacobi preconditioner.
+The same systems for all (real photos, 4-neighbour grid, 512 x 512, float64), the same relative
+tolerance, the same number of threads. Ours is timed through `solve`, with every check of the core.
+Peers get the same matrix in CSR, and are timed without and with the same Jacobi preconditioner.
 
     pip install --no-deps -r benchmarks/requirements.txt
     python benchmarks/cg.py [--quick] [--json] [--fresh]
 
-Peers stop by the residual of their recurrence (linear_cg: averaged over the columns), so the true one,
-recomputed here for everybody, stands beside each time. A time counts as an answer only where it is
-within the tolerance.
+Peers stop by the residual of their recurrence (linear_cg: averaged over the columns), so the true
+one, recomputed here for everybody, stands beside each time. A time counts as an answer only where
+that is within the tolerance.
 """
+
+# pyright: basic, reportMissingTypeStubs=false
+# (the peers have no types)
 
 import argparse
 import json
@@ -23,16 +26,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
-from groundstate.solving import solve
-from groundstate_gcrf.conjugate_gradients import ConjugateGradients
-from groundstate_gcrf.preconditioner import Name
 from linear_operator.utils import linear_cg
 from photo_systems import PHOTOS, PhotoSystem, photo_system
 from scipy.sparse.linalg import LinearOperator, cg
 from threadpoolctl import threadpool_limits
+
+from groundstate.solving import solve
+from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.preconditioner import Name
 
 TOLERANCE = 1e-8
 LIMIT = 50_000
@@ -78,10 +83,11 @@ def ours(system: PhotoSystem, preconditioner: Name) -> Answer:
 
 
 def scipys(system: PhotoSystem, jacobi: bool) -> Answer:
-    """scipy's `cg`, one right-hand side after the other."""
-    inverse = 1 / system.matrix.diagonal()
+    """What scipy's `cg` does, one right-hand side after the other."""
+    inverse = 1 / np.asarray(system.matrix.diagonal(), dtype=np.float64)
     shape = system.matrix.shape
-    preconditioner = LinearOperator(shape, matvec=lambda r: inverse * r, dtype=inverse.dtype)
+    operator = cast(Any, LinearOperator)  # its types do not know `matvec=`
+    preconditioner = operator(shape, matvec=lambda r: inverse * r, dtype=inverse.dtype)
     solutions: list[np.ndarray] = []
     iterations: list[int] = []
     for right in system.right:
@@ -104,7 +110,7 @@ def scipys(system: PhotoSystem, jacobi: bool) -> Answer:
 
 
 def linear_operators(system: PhotoSystem, jacobi: bool, eps: float, limit: int) -> Answer:
-    """linear_operator's `linear_cg`, all right-hand sides at once, with a CSR product of torch."""
+    """What linear_operator's `linear_cg` does, all columns at once, with torch's CSR product."""
     matrix = system.matrix
     torch_matrix = torch.sparse_csr_tensor(
         torch.from_numpy(matrix.indptr),
@@ -112,7 +118,7 @@ def linear_operators(system: PhotoSystem, jacobi: bool, eps: float, limit: int) 
         torch.from_numpy(matrix.data),
         size=matrix.shape,
     )
-    inverse = torch.from_numpy(1 / matrix.diagonal())[:, None]
+    inverse = torch.from_numpy(1 / np.asarray(matrix.diagonal(), dtype=np.float64))[:, None]
     calls = [0]
 
     def times(vectors: torch.Tensor) -> torch.Tensor:
@@ -251,7 +257,7 @@ def remembered(photo: str, count: int, threads: int, quick: bool) -> list[Measur
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="one photo, one thread: a minute or two")
+    parser.add_argument("--quick", action="store_true", help="one photo, one thread: a minute")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     parser.add_argument("--photos", nargs="+", choices=PHOTOS, default=PHOTOS)

@@ -1,17 +1,21 @@
 """Linear systems from real photos: what colouring a gray photo from hints has to solve."""
 
+# pyright: basic, reportMissingTypeStubs=false
+# (the peers have no types)
+
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from groundstate.energy import view
-from groundstate.views import Quadratic, SparseMatrix
-from groundstate_gcrf.grid import GridGcrf, grid_gcrf
 from scipy.sparse import csr_array
 from skimage import data
 from skimage.color import rgb2gray, rgb2lab
 from skimage.transform import resize
 from torch import Tensor
+
+from groundstate.energy import view
+from groundstate.views import Quadratic, SparseMatrix
+from groundstate_gcrf.grid import GridGcrf, grid_gcrf
 
 PHOTOS = ("astronaut", "cat", "coffee", "rocket")
 """Colour photos that come inside the scikit-image wheel."""
@@ -64,7 +68,7 @@ def photo_system(
 
 
 def _load(name: str, side: int) -> np.ndarray:
-    return resize(getattr(data, name)(), (side, side), anti_aliasing=True)
+    return np.asarray(resize(getattr(data, name)(), (side, side), anti_aliasing=True))
 
 
 def _patches(side: int, count: int, seed: int) -> Tensor:

@@ -1,19 +1,24 @@
 """Runs the compiled recurrence on torch tensors, one thread per share of the problems."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
-from groundstate.solver import Deadline
-from groundstate.status import Status
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
+from groundstate.solver import Deadline
+from groundstate.status import Status
 from groundstate_gcrf.recurrence import Recurrence
-from groundstate_gcrf.stencil_kernel import advance
-from groundstate_gcrf.structure import GridStencil
+from groundstate_gcrf.stencil_kernel import advance  # pyright: ignore[reportUnknownVariableType]
+from groundstate_gcrf.structure import GridStencil, common_shape
 
+Array = NDArray[Any]
+_advance = cast(Callable[..., None], advance)
 _WORK = 100_000_000
 """Entry updates between two looks at the deadline, a fifth of a second or so."""
 
@@ -34,7 +39,7 @@ def iterate_compiled(
     """What `groundstate_gcrf.recurrence.iterate` does, with a diagonal preconditioner `inverse`."""
     batch = recurrence.outcome.shape
     height, width = recurrence.x.shape[-2:]
-    inverse = inverse.expand(torch.broadcast_shapes(inverse.shape, (height, width)))
+    inverse = inverse.expand(common_shape(inverse.shape, (height, width)))
     flat = [_flatten(part, batch) for part in _parts(inverse, stencil)]
     matrices = tuple(array for array, _ in flat)
     which = np.stack([index for _, index in flat], axis=-1)
@@ -58,7 +63,7 @@ def iterate_compiled(
         torch.from_numpy(each).reshape(recurrence.x.shape) for each in fields
     )
 
-    def back(values: np.ndarray, like: Tensor) -> Tensor:
+    def back(values: Array, like: Tensor) -> Tensor:
         return torch.from_numpy(values.copy()).to(like.dtype).reshape(batch)
 
     return replace(
@@ -73,14 +78,14 @@ def iterate_compiled(
     )
 
 
-def _in_threads(problems: np.ndarray, common: tuple[object, ...]) -> None:
+def _in_threads(problems: Array, common: tuple[Any, ...]) -> None:
     threads = min(torch.get_num_threads(), len(problems))
     if threads == 1:
-        advance(problems, *common)
+        _advance(problems, *common)
         return
     # plain threads, for the kernel holds no lock: no second thread pool beside torch's
     with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(advance, problems[i::threads].copy(), *common) for i in range(threads)]
+        jobs = [pool.submit(_advance, problems[i::threads].copy(), *common) for i in range(threads)]
         for job in jobs:
             job.result()
 
@@ -89,9 +94,9 @@ def _parts(inverse: Tensor, stencil: GridStencil) -> tuple[Tensor, ...]:
     return inverse, stencil.diagonal, stencil.right, stencil.down
 
 
-def _flatten(part: Tensor, batch: torch.Size) -> tuple[np.ndarray, np.ndarray]:
+def _flatten(part: Tensor, batch: torch.Size) -> tuple[Array, Array]:
     """The different matrices of a part, and which of them each problem has."""
     own = part.shape[:-2]
     index = torch.arange(own.numel()).reshape(own).expand(batch)
-    values = part.detach().reshape(-1, *part.shape[-2:]).contiguous()
+    values = part.detach().reshape(own.numel(), *part.shape[-2:]).contiguous()
     return values.numpy(), index.reshape(-1).numpy()

@@ -2,24 +2,24 @@
 
 The recurrence (Gaussian CRF spec §4.3) updates the remainder b - Ax without recomputing it, and in
 floating point the two drift apart. So its norm only says when to look: a problem has converged once
-the recomputed ‖b - Ax‖ / ‖b‖ is at most the tolerance. If it is not, the recurrence starts afresh
-from the true remainder, as it does when the two have drifted apart by a factor of 2; when a fresh
-start no longer halves the residual, floating point allows no more, and the problem has stalled (lineax and torchsparsegradutils recompute the residual for the same reason).
+the recomputed ‖b - Ax‖ / ‖b‖ is at most the tolerance. If it is not, or if the two have drifted
+apart by a factor of 2, the recurrence starts afresh from the true remainder; when a fresh start no
+longer halves the residual, floating point allows no more, and the problem has stalled.
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Ge
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
 from groundstate.energy import Energy, view
 from groundstate.solver import Deadline, State
 from groundstate.space import Layout
 from groundstate.status import Status
 from groundstate.views import Quadratic
-from jaxtyping import Float, Int, Shaped
-from torch import Tensor
-
 from groundstate_gcrf.compiled import fits, iterate_compiled
 from groundstate_gcrf.preconditioner import MAKERS, Name
 from groundstate_gcrf.recurrence import Recurrence, iterate
@@ -103,12 +103,16 @@ class ConjugateGradients:
         quadratic, before = view(energy, Quadratic), state.recurrence
         preconditioner = MAKERS[self.preconditioner](energy)
         diagonal = preconditioner.diagonal
+        # A step gathers its correction from 0 and adds it once: x would be rounded at every
+        # iteration, and the true residual would end several times higher (van der Vorst, Ye 2000).
+        start = replace(before, x=torch.zeros_like(before.x))
         if GridStencil in energy.views and diagonal is not None and fits(state.x):
             stencil = view(energy, GridStencil)
-            after = iterate_compiled(before, stencil, diagonal, self.check_every, deadline)
+            after = iterate_compiled(start, stencil, diagonal, self.check_every, deadline)
         else:
             apply, layout = preconditioner.apply, energy.space.layout
-            after = iterate(before, quadratic, layout, apply, self.check_every, deadline)
+            after = iterate(start, quadratic, layout, apply, self.check_every, deadline)
+        after = replace(after, x=before.x + after.x)
         after = _keep_finite(energy.space.layout, before, after)
         return self._review(
             energy, after, anchor=state.anchor, anchor_residual=state.anchor_residual
@@ -180,7 +184,8 @@ def _norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     if layout.segments is not None or not layout.event_shape:
         return layout.dot(values, values).sqrt()
     # one pass instead of three
-    return torch.linalg.vector_norm(values, dim=tuple(range(-len(layout.event_shape), 0)))
+    axes = tuple(range(-len(layout.event_shape), 0))
+    return cast(Tensor, torch.linalg.vector_norm(values, dim=axes))
 
 
 def _scale(

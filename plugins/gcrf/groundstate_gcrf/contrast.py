@@ -1,7 +1,7 @@
 """Weights between neighbouring pixels, small where the image changes.
 
-w = smoothness · (exp(-‖I_i - I_j‖² / (2σ²)) + weakest), the contrast term of Boykov and Jolly (2001);
-σ² taken from the image as the mean of ‖I_i - I_j‖² over its edges is the choice of GrabCut (2004).
+w = smoothness · (exp(-‖I_i - I_j‖² / (2σ²)) + weakest) is the contrast term of Boykov and Jolly
+(2001); σ² taken from the image as the mean of ‖I_i - I_j‖² over its edges is GrabCut's (2004).
 """
 
 import torch
@@ -35,7 +35,7 @@ def contrast_weights(
 
 
 def _mean_square(
-    right: Float[Tensor, "*batch height width-1"], down: Float[Tensor, "*batch height-1 width"]
+    right: Float[Tensor, "*batch height across"], down: Float[Tensor, "*batch along width"]
 ) -> Float[Tensor, "*batch 1 1"]:
     edges = right.shape[-1] * right.shape[-2] + down.shape[-1] * down.shape[-2]
     total = right.sum((-2, -1), keepdim=True) + down.sum((-2, -1), keepdim=True)

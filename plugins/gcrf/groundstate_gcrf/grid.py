@@ -3,27 +3,25 @@
 E(x) = ½ Σ_{i~j} w_ij (x_i - x_j)² + ½ λ Σ_i x_i² + ½ β Σ_i h_i (x_i - α_i)²
 
 over the edges i~j of the 4-neighbour grid. Its minimiser solves Ax = b with A = L_w + λI + βH and
-b = βHα (L_w the weighted Laplacian, H = diag(h)). A is positive definite if and only if λ > 0 or every part of
-the grid that positive weights connect has a pinned pixel; anything else is refused.
+b = βHα (L_w the weighted Laplacian, H = diag(h)). A is positive definite if and only if every part
+of the grid that positive weights connect has a pixel with λ > 0 or βh > 0; else it is refused.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, cast
 
-import numpy as np
 import torch
 from annotated_types import Ge, Gt
+from jaxtyping import Bool, Float
+from torch import Tensor
+
 from groundstate.energy import Views
 from groundstate.space import Real
 from groundstate.views import Quadratic, SparseMatrix
-from jaxtyping import Bool, Float
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from torch import Tensor
-
+from groundstate_gcrf.checks import check_definite, check_shapes, check_signs, check_types
 from groundstate_gcrf.contrast import contrast_weights
-from groundstate_gcrf.structure import Factored, GridStencil
+from groundstate_gcrf.structure import Factored, GridStencil, common_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,8 @@ class GridGcrf:
     Attributes:
         right: weights of the edges from each pixel to the one on its right, at least 0:
             `[*batch, height, width - 1]`.
-        down: weights of the edges from each pixel to the one below it: `[*batch, height - 1, width]`.
+        down: weights of the edges from each pixel to the one below it: `[*batch, height - 1,
+            width]`.
         pinned: h, at least 0, 1 where `values` holds and 0 where it does not: `[*batch, height,
             width]`.
         values: α, `[*batch, height, width]`; ignored where `pinned` is 0, so it may be NaN there.
@@ -56,10 +55,10 @@ class GridGcrf:
     diagonal: Float[Tensor, "..."]
 
     def __post_init__(self) -> None:
-        _check_types(self._tensors)
-        _check_shapes(self)
-        _check_signs(self)
-        _check_definite(self)
+        check_types(self._tensors)
+        check_shapes(self._tensors)
+        check_signs(self._tensors)
+        check_definite(self._tensors)
 
     @property
     def _tensors(self) -> dict[str, Tensor]:
@@ -72,12 +71,16 @@ class GridGcrf:
             "diagonal": self.diagonal,
         }
 
-    @cached_property
+    @property
     def space(self) -> Real:
+        return self._space
+
+    @cached_property
+    def _space(self) -> Real:
         batches = (each.shape[:-2] for each in (self.right, self.down, self.pinned, self.values))
         return Real(
             event_shape=tuple(self.values.shape[-2:]),
-            batch_shape=tuple(torch.broadcast_shapes(*batches)),
+            batch_shape=common_shape(*batches),
             dtype=self.values.dtype,
             device=self.values.device,
         )
@@ -134,7 +137,7 @@ class GridGcrf:
 
     def _make_stencil(self) -> GridStencil:
         diagonal = self._pull + self.diagonal
-        shape = torch.broadcast_shapes(
+        shape = common_shape(
             diagonal.shape, (*self.right.shape[:-2], 1, 1), (*self.down.shape[:-2], 1, 1)
         )
         diagonal = diagonal.expand(shape).clone()
@@ -169,7 +172,7 @@ class GridGcrf:
         along = torch.stack([pixel[:-1].flatten(), pixel[1:].flatten()])
         own = torch.stack([pixel.flatten(), pixel.flatten()])
         parts = (diagonal, -self.right, -self.right, -self.down, -self.down)
-        batch = torch.broadcast_shapes(*(part.shape[:-2] for part in parts))
+        batch = common_shape(*(part.shape[:-2] for part in parts))
         values = [part.flatten(-2).expand(*batch, -1) for part in parts]
         indices = torch.cat([own, across, across.flip(0), along, along.flip(0)], dim=-1)
         return SparseMatrix(indices=indices, values=torch.cat(values, dim=-1))
@@ -224,9 +227,7 @@ def grid_gcrf(
             f"image must be [*batch, height, width, channels], got the shape {tuple(image.shape)}; "
             "a gray image has 1 channel: `image[..., None]`"
         )
-    right, down = contrast_weights(
-        image, smoothness=smoothness, contrast=contrast, weakest=weakest
-    )
+    right, down = contrast_weights(image, smoothness=smoothness, contrast=contrast, weakest=weakest)
     return GridGcrf(
         right=right,
         down=down,
@@ -241,103 +242,3 @@ def _root(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Square root with gradient 0, not infinity, at 0: an edge that is absent stays absent."""
     positive = values > 0
     return torch.where(positive, values, 1.0).sqrt() * positive
-
-
-def _check_types(tensors: dict[str, Tensor]) -> None:
-    types = {name: each.dtype for name, each in tensors.items()}
-    if len(set(types.values())) > 1 or not tensors["values"].is_floating_point():
-        raise TypeError(
-            "weights (so the image), pins and values must have one floating-point type, got "
-            + ", ".join(f"{name} {kind}" for name, kind in types.items())
-        )
-
-
-def _check_shapes(energy: GridGcrf) -> None:
-    if energy.values.dim() < 2:
-        raise ValueError(
-            "values must be [*batch, height, width], got the shape "
-            f"{tuple(energy.values.shape)}"
-        )
-    height, width = energy.values.shape[-2:]
-    expected = {
-        "pinned": (energy.pinned, (height, width)),
-        "right": (energy.right, (height, width - 1)),
-        "down": (energy.down, (height - 1, width)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape[-2:]) != shape:
-            raise ValueError(
-                f"values are {height} x {width} pixels, so {name} must end in {shape}, got the "
-                f"shape {tuple(tensor.shape)}; image, pinned and values must be of one size"
-            )
-    batches = {name: tuple(each.shape[:-2]) for name, (each, _) in expected.items()}
-    batches["values"] = tuple(energy.values.shape[:-2])
-    try:
-        torch.broadcast_shapes(*batches.values())
-    except RuntimeError:
-        raise ValueError(f"the batch dimensions must broadcast, got {batches}") from None
-    for name, tensor in (("strength", energy.strength), ("diagonal", energy.diagonal)):
-        full = torch.broadcast_shapes(*batches.values()) + (height, width)
-        if torch.broadcast_shapes(tensor.shape, full) != full:
-            raise ValueError(f"{name} must broadcast to {full}, got {tuple(tensor.shape)}")
-
-
-def _check_signs(energy: GridGcrf) -> None:
-    limits = {
-        "right": energy.right,
-        "down": energy.down,
-        "pinned": energy.pinned,
-        "strength": energy.strength,
-        "diagonal": energy.diagonal,
-    }
-    for name, tensor in limits.items():
-        bad = ~((tensor >= 0) & tensor.isfinite())
-        if bool(bad.any()):
-            raise ValueError(
-                f"{name} must be finite and at least 0, got {float(tensor[bad][0])}; right and "
-                "down come from the image and its settings"
-            )
-    if not bool(energy._targets.isfinite().all()):  # pyright: ignore[reportPrivateUsage]
-        raise ValueError("values must be finite wherever `pinned` is above 0, got NaN or infinity")
-
-
-def _check_definite(energy: GridGcrf) -> None:
-    """Refuse an energy without a unique minimum (spec errata: without pins A is singular)."""
-    own = (energy.strength * energy.pinned + energy.diagonal).detach()
-    loose = own.amax((-2, -1)) <= 0
-    reason = "no pixel is pinned"
-    if not bool(loose.any()):
-        loose, reason = _has_loose_part(energy, own), "part of the grid has no pinned pixel"
-    if bool(loose.any()):
-        where = tuple(loose.nonzero()[0].tolist())
-        raise ValueError(
-            f"the energy must have one minimum, but{f' in problem {where}' if where else ''} "
-            f"{reason} and `diagonal` is 0 there, so a constant can be added at no cost; pin a "
-            "pixel (with `strength` above 0), or set `diagonal` above 0"
-        )
-
-
-def _has_loose_part(
-    energy: GridGcrf, own: Float[Tensor, "*own_batch height width"]
-) -> Bool[Tensor, "*batch"]:
-    """Whether edges of weight 0 cut off a part where nothing holds the level."""
-    right, down = energy.right.detach(), energy.down.detach()
-    if bool((right > 0).all()) and bool((down > 0).all()):
-        return torch.zeros((), dtype=torch.bool)
-    batch = torch.broadcast_shapes(own.shape[:-2], right.shape[:-2], down.shape[:-2])
-    parts = [each.expand(*batch, *each.shape[-2:]) for each in (right, down, own)]
-    flat = [each.reshape(-1, *each.shape[-2:]).cpu().numpy() for each in parts]
-    loose = [_is_loose(*(each[item] for each in flat)) for item in range(len(flat[0]))]
-    return torch.tensor(loose).reshape(batch)
-
-
-def _is_loose(right: np.ndarray, down: np.ndarray, own: np.ndarray) -> bool:
-    pixel = np.arange(own.size).reshape(own.shape)
-    across, along = right > 0, down > 0
-    begin = np.concatenate([pixel[:, :-1][across], pixel[:-1][along]])
-    end = np.concatenate([pixel[:, 1:][across], pixel[1:][along]])
-    graph = coo_array((np.ones(begin.size), (begin, end)), shape=(own.size, own.size))
-    count, part = connected_components(graph, directed=False)
-    held = np.zeros(count, dtype=bool)
-    held[part[own.ravel() > 0]] = True
-    return not held.all()

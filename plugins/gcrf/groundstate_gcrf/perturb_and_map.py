@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
-from groundstate.energy import Energy, QuadraticEnergy, view
-from groundstate.solution import SolveError, summarise
-from groundstate.solving import solve
-from groundstate.solver import Solver
-from groundstate.space import Real
-from groundstate.status import Status
-from groundstate.views import MatrixView, Quadratic
 from jaxtyping import Float
 from torch import Tensor
 
+from groundstate.energy import Energy, QuadraticEnergy, view
+from groundstate.solution import SolveError, summarise
+from groundstate.solver import Solver
+from groundstate.solving import solve
+from groundstate.space import Real
+from groundstate.status import Status
+from groundstate.views import MatrixView, Quadratic
 from groundstate_gcrf.structure import Factored
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from groundstate.energy import Energy, view
-from groundstate.views import Quadratic
 from jaxtyping import Float
 from torch import Tensor
+
+from groundstate.energy import Energy, view
+from groundstate.views import Quadratic
 
 Name = Literal["none", "jacobi"]
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
 from groundstate.solver import Deadline
 from groundstate.space import Layout
 from groundstate.status import Status
 from groundstate.views import Quadratic
-from jaxtyping import Float, Int, Shaped
-from torch import Tensor
 
 _LOOK_EVERY = 8
 """Iterations between two looks at whether all are done; each look waits for the device."""

@@ -6,26 +6,45 @@ the next one begins, so that it stays in the last-level cache. Inner products ar
 """
 
 import typing
+from typing import Any
 
 import numpy as np
-from groundstate.status import Status
 from numba import njit
+from numpy.typing import NDArray
+
+from groundstate.status import Status
 
 RUNNING, DIVERGED, INDEFINITE = int(Status.RUNNING), int(Status.DIVERGED), int(Status.INDEFINITE)
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
 _ORDER_FREE = {"reassoc", "contract", "nsz"}
 """Sums may be vectorised; NaN and infinity keep their meaning."""
 
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
 @typing.no_type_check
-def _direction_row(direction, remainder, inverse, beta):
+def _direction_row(
+    direction: Array,
+    remainder: Array,
+    inverse: Array,
+    beta: float,
+) -> None:
     for j in range(direction.shape[0]):
         direction[j] = inverse[j] * remainder[j] + beta * direction[j]
 
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
 @typing.no_type_check
-def _product_row(product, above, row, below, up, down, right, diagonal):
+def _product_row(
+    product: Array,
+    above: Array,
+    row: Array,
+    below: Array,
+    up: Array,
+    down: Array,
+    right: Array,
+    diagonal: Array,
+) -> tuple[float, float]:
     """One row of Ap, by short loops that each vectorise; returns its parts of pᵀAp and pᵀDp."""
     width = row.shape[0]
     for j in range(width):
@@ -43,7 +62,15 @@ def _product_row(product, above, row, below, up, down, right, diagonal):
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
 @typing.no_type_check
-def _update_row(x, remainder, direction, product, inverse, step, alpha):
+def _update_row(
+    x: Array,
+    remainder: Array,
+    direction: Array,
+    product: Array,
+    inverse: Array,
+    step: float,
+    alpha: float,
+) -> tuple[float, float]:
     norm, energy_norm = 0.0, 0.0
     for j in range(x.shape[0]):
         x[j] += step * direction[j]
@@ -57,8 +84,18 @@ def _update_row(x, remainder, direction, product, inverse, step, alpha):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 @typing.no_type_check
-def _directed_product(product, direction, remainder, inverse, diagonal, right, down, zeros, beta):
-    """p ← M⁻¹r + βp and q ← Ap in one sweep; returns pᵀAp and pᵀDp."""
+def _directed_product(
+    product: Array,
+    direction: Array,
+    remainder: Array,
+    inverse: Array,
+    diagonal: Array,
+    right: Array,
+    down: Array,
+    zeros: Array,
+    beta: float,
+) -> tuple[float, float]:
+    """P ← M⁻¹r + βp and q ← Ap in one sweep; returns pᵀAp and pᵀDp."""
     height = direction.shape[0]
     _direction_row(direction[0], remainder[0], inverse[0], beta)
     curvature, magnitude = 0.0, 0.0
@@ -84,8 +121,19 @@ def _directed_product(product, direction, remainder, inverse, diagonal, right, d
 @njit(cache=True, nogil=True, error_model="numpy")
 @typing.no_type_check
 def _advance_one(
-    x, remainder, direction, product, zeros, inverse, diagonal, right, down, numbers, epsilon, count
-):
+    x: Array,
+    remainder: Array,
+    direction: Array,
+    product: Array,
+    zeros: Array,
+    inverse: Array,
+    diagonal: Array,
+    right: Array,
+    down: Array,
+    numbers: Array,
+    epsilon: float,
+    count: int,
+) -> tuple[int, int]:
     """At most `count` iterations of one problem; returns its status and how many it did."""
     beta, energy_norm, scale, goal = numbers[0], numbers[1], numbers[2], numbers[3]
     status, done = RUNNING, 0
@@ -121,7 +169,17 @@ def _advance_one(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 @typing.no_type_check
-def advance(problems, which, fields, matrices, numbers, status, iterations, epsilon, count):
+def advance(
+    problems: Array,
+    which: Array,
+    fields: Arrays,
+    matrices: Arrays,
+    numbers: Array,
+    status: Array,
+    iterations: Array,
+    epsilon: float,
+    count: int,
+) -> None:
     """At most `count` iterations of each of some problems, in place.
 
     Args:

@@ -1,12 +1,14 @@
 """Views that this plugin adds: the stencil of a pixel grid, and noise with covariance A."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from groundstate.views import MatrixView
 from jaxtyping import Float
 from torch import Tensor
+
+from groundstate.views import MatrixView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,3 +48,9 @@ class Factored(MatrixView):
     """
 
     noise: Callable[[tuple[int, ...], torch.Generator], Tensor]
+
+
+def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that tensors of these shapes broadcast to."""
+    shape = cast(torch.Size, torch.broadcast_shapes(*(tuple(each) for each in shapes)))
+    return tuple(shape)
