@@ -65,6 +65,12 @@ class Result:
     metrics: Mapping[str, Tensor]
 
     @property
+    def failed(self) -> bool:
+        """Whether it raised, or there is no answer to some of the problems."""
+        answered = self.solution is not None and bool(self.solution.ok.all())
+        return self.error is not None or not answered
+
+    @property
     def interrupted(self) -> bool:
         solution = self.solution
         return solution is not None and bool((solution.status == Status.INTERRUPTED).any())
@@ -96,7 +102,7 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        return any(result.error is not None for result in self.results)
+        return any(result.failed for result in self.results)
 
 
 def run(
@@ -318,7 +324,9 @@ def attempt(
         if os.environ.get(TRACEBACK):
             raise
         tell(Event(what="failed", part=name))
-        return Result(solver=name, solution=None, error=_told(error), metrics={})
+        # the row is headed by the name already
+        why = _told(error).removeprefix(f"{name.partition('#')[0]}: ")
+        return Result(solver=name, solution=None, error=why, metrics={})
     tell(Event(what="solved", part=name, record=solution.trace[-1]))
     return Result(solver=name, solution=solution, error=None, metrics={})
 

@@ -12,7 +12,12 @@ from torch import Tensor
 
 from groundstate.cli.console import err, out, say
 from groundstate.cli.listing import open_registry
-from groundstate.cli.running import INTERRUPTED, terminate_like_interrupt
+from groundstate.cli.running import (
+    INTERRUPTED,
+    fitting,
+    of_kind,
+    terminate_like_interrupt,
+)
 from groundstate.configuration import Pipeline
 from groundstate.data import Dataset
 from groundstate.energy import Energy
@@ -153,7 +158,7 @@ def sample_command(options: SampleOptions) -> int:
     output = options.output or options.folder.with_name(f"{options.folder.name}-samples")
     with terminate_like_interrupt(), atomic_folder(output, mark="samples.npz") as draft:
         given = _energy_of(pipeline, registry, options.folder)
-        generator, key = _generator_of(given.energy, options.generator, registry)
+        generator, key = _generator_of(given, pipeline, options.generator, registry)
         rng = torch.Generator().manual_seed(options.seed)
         samples = generator.sample(options.count, None, rng)
         np.savez_compressed(draft / "samples.npz", x=samples.detach().cpu().numpy())
@@ -161,7 +166,7 @@ def sample_command(options: SampleOptions) -> int:
             _draw(given, x, draft, index)
     if options.as_json:
         data = {"generator": key, "count": options.count, "shape": list(samples.shape)}
-        print(json.dumps({**data, "report": str(output)}, indent=1))
+        print(json_text({**data, "report": str(output)}))
     else:
         say(f"{options.count} samples of shape {tuple(samples.shape[1:])} by {key}: {output}")
     return 0
@@ -192,27 +197,46 @@ def _energy_of(pipeline: Pipeline, registry: Registry, folder: Path) -> _Given:
 
 
 def _generator_of(
-    given: Energy | Generator, key: str | None, registry: Registry
+    given: _Given, pipeline: Pipeline, key: str | None, registry: Registry
 ) -> tuple[Generator, str]:
     """The model itself where it generates, else a generator for its energy."""
-    if isinstance(given, Generator):
-        return given, "the model"
-    views = {kind.__name__ for kind in given.views}
-    fitting = [
-        registry.spelling(r) for r in registry.matching(views, "generator") if r.component.needs
-    ]
-    key = key if key is not None else next(iter(fitting), None)
+    energy = given.energy
+    if isinstance(energy, Generator):
+        return energy, "the model"
+    views = {kind.__name__ for kind in energy.views}
+    key = key if key is not None else next(iter(fitting(registry, "generator", energy)), None)
     if key is None:
         raise RegistryError(
             f"No generator fits an energy that gives {', '.join(sorted(views)) or 'no view'}; "
             "`groundstate components generator` lists what there is."
         )
+    missing = set(of_kind(registry, "generator", key).component.needs) - views
+    if missing:
+        raise InputError(
+            f"{key!r} needs the view {', '.join(sorted(missing))}, and the energy gives "
+            f"{', '.join(sorted(views)) or 'none'}. These generators fit: "
+            f"{', '.join(fitting(registry, 'generator', energy)) or 'none'}."
+        )
     names = {parameter.name for parameter in registry.signature(key).inputs}
     if "energy" not in names:
-        raise InputError(
-            f"{key} takes no energy (it takes {', '.join(sorted(names)) or 'nothing'})"
-        )
-    return cast(Generator, registry.build(key, energy=given)), key
+        takes = ", ".join(sorted(names)) or "nothing"
+        raise InputError(f"{key!r} takes no energy to sample from (it takes {takes})")
+    inputs: dict[str, object] = {"energy": energy}
+    if "solver" in names:
+        inputs["solver"] = _solver_of(pipeline, energy, registry)
+    return cast(Generator, registry.build(key, **inputs)), key
+
+
+def _solver_of(pipeline: Pipeline, energy: Energy, registry: Registry) -> object:
+    """The run's own solver where it works on the energy itself, else the first that fits."""
+    own = pipeline.parts.get("solver")
+    if own is not None and own.through is None:
+        maker = Maker(pipeline=pipeline, registry=registry, on_event=None)
+        return maker.make(own, {"energy": energy})
+    found = fitting(registry, "solver", energy)
+    if not found:
+        raise RegistryError("No solver fits this energy, and the generator needs one.")
+    return registry.build(found[0])
 
 
 def _draw(given: _Given, x: Tensor, folder: Path, index: int) -> None:

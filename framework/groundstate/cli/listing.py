@@ -7,7 +7,8 @@ to the full command line in `groundstate.cli.app`, which calls the same function
 import json
 from collections.abc import Sequence
 
-from groundstate.errors import ConfigurationError, PluginError
+from groundstate.component import KINDS
+from groundstate.errors import GroundstateError, RegistryError, nearest
 from groundstate.registry import Registry, load
 
 _VALUED = ("--registry",)
@@ -39,13 +40,14 @@ def answer(arguments: Sequence[str]) -> int | None:
         return None
     try:
         registry = open_registry(options.get("--registry"), plugins="--no-plugins" not in options)
-    except (ConfigurationError, PluginError):
-        return None  # the full command line tells it with colours and an exit code
-    as_json = "--json" in options
-    if command == "plugins":
-        print(plugins_text(registry, as_json=as_json))
-    else:
-        print(components_text(registry, words[0] if words else None, as_json=as_json))
+        as_json = "--json" in options
+        if command == "plugins":
+            text = plugins_text(registry, as_json=as_json)
+        else:
+            text = components_text(registry, words[0] if words else None, as_json=as_json)
+    except GroundstateError:
+        return None  # the full command line tells it with an exit code
+    print(text)
     return 0
 
 
@@ -98,7 +100,14 @@ def plugins_text(registry: Registry, *, as_json: bool) -> str:
 
 
 def components_text(registry: Registry, kind: str | None, *, as_json: bool) -> str:
-    """Every component of a kind, or of all."""
+    """Every component of a kind, or of all.
+
+    Raises:
+        RegistryError: there is no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        kinds = ", ".join(sorted(KINDS))
+        raise RegistryError(f"No kind {kind!r}.{nearest(kind, sorted(KINDS))} Kinds: {kinds}.")
     records = registry.components(kind)
     if as_json:
         return json.dumps(

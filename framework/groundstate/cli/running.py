@@ -11,8 +11,9 @@ from typing import Any, cast
 import torch
 
 from groundstate.adapter import Adapter
-from groundstate.cli.console import print_results, progress, say
+from groundstate.cli.console import say
 from groundstate.cli.listing import open_registry
+from groundstate.cli.showing import print_results, progress
 from groundstate.component import Registered
 from groundstate.configuration import Pipeline
 from groundstate.data import Reader
@@ -20,7 +21,9 @@ from groundstate.energy import Energy
 from groundstate.errors import (
     ConfigurationError,
     ConfigurationFault,
+    Fault,
     GroundstateError,
+    PluginError,
     RegistryError,
     nearest,
 )
@@ -153,6 +156,9 @@ def print_run(done: Run, report: Path, as_json: bool) -> None:
 
 
 def _exit_code(done: Run, repeat: Repeat | None) -> int:
+    if done.interrupted:
+        say("stopped by hand; the report has what there was until then")
+        return INTERRUPTED
     if repeat is not None:
         different = differences(repeat, done.results)
         for solver in different:
@@ -160,9 +166,6 @@ def _exit_code(done: Run, repeat: Repeat | None) -> int:
         if different:
             return FAILED
         say("repeated: every configuration is the recorded one, bit for bit")
-    if done.interrupted:
-        say("stopped by hand; the report has what there was until then")
-        return INTERRUPTED
     return FAILED if done.failed else 0
 
 
@@ -221,7 +224,7 @@ def solve_command(options: SolveOptions) -> int:
     _print_results(results, options)
     if any(result.interrupted for result in results):
         return INTERRUPTED
-    failed = [result.solution is None for result in results]
+    failed = [result.failed for result in results]
     # of all solvers some may well not take the problem; one asked for by name should
     return FAILED if (any(failed) if options.solvers else all(failed)) else 0
 
@@ -231,16 +234,24 @@ def read_problem(path: Path, registry: Registry) -> Energy:
 
     Raises:
         ConfigurationError: there is no such file, or no reader for it.
+        PluginError: no reader takes it, and one that might is broken.
         FormatError: the file is malformed.
     """
     if not path.is_file():
         raise _fault(path, "there is no such file.")
     suffixes: list[str] = []
+    broken: list[Fault] = []
     for record in registry.components("reader"):
-        reader = cast(Reader, registry.build(record.qualified))
+        try:
+            reader = cast(Reader, registry.build(record.qualified))
+        except PluginError as error:
+            broken += error.faults
+            continue
         if path.name.endswith(reader.suffixes):
             return reader.read(path)
         suffixes += reader.suffixes
+    if broken:
+        raise PluginError(broken)
     known = ", ".join(sorted(set(suffixes))) or "no format at all; install groundstate-mrf"
     raise _fault(path, f"no reader takes a file of this name; there are readers for {known}.")
 
@@ -253,33 +264,54 @@ def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> 
     """Keys of the solvers asked for, or of all that fit the energy's views.
 
     Raises:
-        RegistryError: an unknown name.
+        RegistryError: an unknown name, or nothing that fits.
         ConfigurationError: a solver that does not fit; it says what does.
     """
     given = {kind.__name__ for kind in energy.views}
-    fitting = [r for r in registry.matching(given, "solver") if r.component.needs]
     if not names:
-        if not fitting:
+        found = fitting(registry, "solver", energy)
+        if not found:
             raise RegistryError(f"No solver fits the views {', '.join(sorted(given)) or 'none'}.")
-        return [registry.spelling(record) for record in fitting]
+        return found
     keys = [name if "/" in name else f"solver/{name}" for name in names]
     for key in keys:
-        missing = set(_solver(registry, key).component.needs) - given
+        missing = set(of_kind(registry, "solver", key).component.needs) - given
         if missing:
-            fit = ", ".join(registry.spelling(record) for record in fitting) or "none"
-            message = (
+            raise _usage(
                 f"{key!r} needs the view {', '.join(sorted(missing))}, and the problem gives "
-                f"{', '.join(sorted(given))}. These solvers fit: {fit}."
+                f"{', '.join(sorted(given))}. These solvers fit: "
+                f"{', '.join(fitting(registry, 'solver', energy)) or 'none'}."
             )
-            raise _usage(message)
     return keys
 
 
-def _solver(registry: Registry, key: str) -> Registered:
-    record = registry[key]
-    if record.component.kind != "solver":
-        hint = nearest(key, [registry.spelling(r) for r in registry.components("solver")])
-        raise RegistryError(f"{key!r} is no solver.{hint}")
+def fitting(registry: Registry, kind: str, energy: Energy) -> list[str]:
+    """Keys of the components of a kind that say they need no more views than the energy gives.
+
+    Local modules are executed to find out; what is broken is left out.
+    """
+    given = {each.__name__ for each in energy.views}
+    found: list[str] = []
+    for record in registry.components(kind):
+        try:
+            needs = registry.loaded(record.qualified).component.needs
+        except PluginError:
+            continue
+        if needs and given >= set(needs):
+            found.append(registry.spelling(record))
+    return found
+
+
+def of_kind(registry: Registry, kind: str, key: str) -> Registered:
+    """The full record of a component that must be of a kind.
+
+    Raises:
+        RegistryError: it does not exist, or is something else.
+    """
+    record = registry.loaded(key)
+    if record.component.kind != kind:
+        hint = nearest(key, [registry.spelling(r) for r in registry.components(kind)])
+        raise RegistryError(f"{key!r} is no {kind}.{hint}")
     return record
 
 
