@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from groundstate.errors import CertificationError
 from groundstate.solver import Beliefs
@@ -24,21 +25,33 @@ def liar(inner: Any, **claims: Any) -> Twisted:
     return Twisted(inner=inner, after_init=lie, after_step=lie)
 
 
+def _lowered(state: Any) -> Tensor:
+    return state.energy - 1e-3
+
+
+def _raised(state: Any) -> Tensor:
+    return state.energy + 1e-3
+
+
+def _shrunk(state: Any) -> Tensor:
+    return 1e-3 * state.residual
+
+
 def test_lower_energy_than_it_has() -> None:
     with pytest.raises(CertificationError, match=r"Twisted claims a energy|Twisted .*energy"):
-        solve(SYSTEM, liar(Descent(), energy=lambda s: s.energy - 1e-3))
+        solve(SYSTEM, liar(Descent(), energy=_lowered))
 
 
 def test_bound_above_the_energy() -> None:
     with pytest.raises(CertificationError, match=r"Twisted .*bound"):
-        solve(SYSTEM, liar(Descent(), bound=lambda s: s.energy + 1e-3))
+        solve(SYSTEM, liar(Descent(), bound=_raised))
     with pytest.raises(CertificationError, match=r"Twisted .*bound"):
-        solve(TREE, liar(Greedy(), bound=lambda s: s.energy + 1e-3))
+        solve(TREE, liar(Greedy(), bound=_raised))
 
 
 def test_residual_that_it_has_not() -> None:
     with pytest.raises(CertificationError, match=r"Twisted .*residual"):
-        solve(SYSTEM, liar(Descent(), residual=lambda s: 1e-3 * s.residual), steps=3)
+        solve(SYSTEM, liar(Descent(), residual=_shrunk), steps=3)
 
 
 def _crossed(state: Any) -> Beliefs | None:

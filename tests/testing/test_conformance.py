@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -9,6 +10,7 @@ from groundstate.component import Component
 from groundstate.errors import RegistryError
 from groundstate.testing.conformance import (
     Case,
+    Outcome,
     Report,
     Result,
     check,
@@ -41,8 +43,8 @@ def crashes(instance: object) -> None:
     raise KeyError("lost")
 
 
-def case_of(check_function: object, *, claimed: bool = False) -> Case:
-    law = Law(check=check_function)  # type: ignore[arg-type]  # pyright: ignore
+def case_of(check_function: Callable[..., None], *, claimed: bool = False) -> Case:
+    law = Law(check=check_function)
     return Case(component="energy/toy", example=0, law=law, instance=None, claimed=claimed)
 
 
@@ -82,12 +84,12 @@ def test_expected_failure_must_name_a_law_and_a_reason() -> None:
     assert expected(cases, {"energy/toy:holds": "why"})[0][1] == "why"
 
 
-def _result(outcome: str, *, claimed: bool = False) -> Result:
+def _result(outcome: Outcome, *, claimed: bool = False) -> Result:
     return Result(
         id="x",
         component="solver/x",
         law="y",
-        outcome=outcome,  # type: ignore[arg-type]  # pyright: ignore
+        outcome=outcome,
         checks=1,
         reason="",
         claimed=claimed,

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from groundstate.energy import view
 from groundstate.testing.oracles import (
     dense_matrix,
     directional_difference,
@@ -47,7 +48,7 @@ def test_gaussian_in_closed_form() -> None:
     found = solve_densely(energy)
     assert found.minimiser.tolist() == pytest.approx([1 / 1.75, -0.5 / 1.75])
     assert float(found.minimum) == pytest.approx(0.5 - 0.5 / 1.75)
-    torch.testing.assert_close(dense_matrix(energy.views[Quadratic](), energy.space), matrix)
+    torch.testing.assert_close(dense_matrix(view(energy, Quadratic), energy.space), matrix)
     normaliser = math.log(2 * math.pi) - 0.5 * math.log(1.75)
     assert float(found.log_partition) == pytest.approx(normaliser - float(found.minimum))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from groundstate.energy import Energy, view
 from groundstate.move import to
 from groundstate.space import Discrete, Space
+from groundstate.testing.typed import chunks, eigenvalues, ints, inverse, linear_solve
 from groundstate.views import Quadratic
 
 LIMIT = 1 << 20
@@ -69,7 +70,7 @@ class Enumeration:
         probabilities = torch.exp(-self.energies - self.log_partition)
         columns = [
             probabilities[self.labels[:, variable] == label].sum(0)
-            for variable, count in enumerate(self.counts.tolist())
+            for variable, count in enumerate(ints(self.counts))
             for label in range(count)
         ]
         return torch.stack(columns, -1)
@@ -84,7 +85,7 @@ def enumerate_labellings(energy: Energy) -> Enumeration:
     labels = labellings(space.counts.flatten())
     ones = (1,) * len(space.batch_shape)
     parts: list[Tensor] = []
-    for chunk in labels.split(_CHUNK):
+    for chunk in chunks(labels, _CHUNK):
         x = chunk.reshape(-1, *ones, *space.counts.shape)
         x = x.expand(-1, *space.batch_shape, *space.counts.shape)
         parts.append(double(x).detach().double())
@@ -126,7 +127,7 @@ class Gaussian:
     @cached_property
     def mean(self) -> Float[Tensor, "*batch n"]:
         """A⁻¹b."""
-        return torch.linalg.solve(self.matrix, self.linear)
+        return linear_solve(self.matrix, self.linear)
 
     @cached_property
     def minimiser(self) -> Float[Tensor, "*shape"]:
@@ -139,11 +140,11 @@ class Gaussian:
 
     @cached_property
     def covariance(self) -> Float[Tensor, "*batch n n"]:
-        return torch.linalg.inv(self.matrix)
+        return inverse(self.matrix)
 
     @cached_property
-    def eigenvalues(self) -> Float[Tensor, "*batch n"]:
-        return torch.linalg.eigvalsh(self.matrix)
+    def spectrum(self) -> Float[Tensor, "*batch n"]:
+        return eigenvalues(self.matrix)
 
     @cached_property
     def log_partition(self) -> Float[Tensor, "*batch"]:

@@ -16,6 +16,7 @@ from groundstate.energy import Views
 from groundstate.factors import FactorGraph, FactorGroup, Service
 from groundstate.space import Discrete
 from groundstate.testing.oracles import labellings
+from groundstate.testing.typed import broadcast, ints, pieces
 
 ALL: frozenset[Service] = frozenset({"moves", "messages", "expectations"})
 
@@ -48,7 +49,7 @@ class Tables:
     def slots(self) -> Int[Tensor, " slots"]:
         return self.places.flatten()
 
-    @cached_property
+    @property
     def owners(self) -> Int[Tensor, " slots"]:
         return torch.arange(self.count).repeat_interleave(self.places.shape[1])
 
@@ -84,14 +85,12 @@ class Tables:
     def entries(self) -> Int[Tensor, " group_entries"]:
         parts = [
             start + torch.arange(size)
-            for start, size in zip(
-                self.first.flatten().tolist(), self.sizes.flatten().tolist(), strict=True
-            )
+            for start, size in zip(ints(self.first), ints(self.sizes), strict=True)
         ]
         return torch.cat(parts) if parts else self.places.new_zeros(0)
 
     def _look_up(self, index: Int[Tensor, "*batch wanted"]) -> Float[Tensor, "*batch wanted"]:
-        lead = torch.broadcast_shapes(index.shape[:-1], self.cells.shape[:-1])
+        lead = broadcast(index.shape[:-1], self.cells.shape[:-1])
         cells = self.cells.expand(*lead, -1)
         return cells.gather(-1, index.expand(*lead, -1))
 
@@ -106,14 +105,14 @@ class Tables:
         for place in range(self.places.shape[1]):
             without = base - chosen[..., place] * self._strides[:, place]
             owner = torch.arange(self.count).repeat_interleave(self.sizes[:, place])
-            label = torch.cat([torch.arange(size) for size in self.sizes[:, place].tolist()])
+            label = torch.cat([torch.arange(size) for size in ints(self.sizes[:, place])])
             values = self._look_up(without[..., owner] + label * self._strides[owner, place])
             zeros = values.new_zeros(*values.shape[:-1], self.total)
             result = result + zeros.index_add(-1, self.first[owner, place] + label, values)
         return result
 
     def minima(self) -> Float[Tensor, "*batch factors"]:
-        tables = self.cells.split(self.sizes.prod(1).tolist(), -1)
+        tables = pieces(self.cells, ints(self.sizes.prod(1)))
         return torch.stack([table.amin(-1) for table in tables], -1)
 
     def messages(

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -107,7 +107,7 @@ def directions(obj: Any, leaf: list[Tensor], seed: int) -> list[Tensor]:
 
 
 @contextmanager
-def nudged(leaf: list[Tensor], along: list[Tensor], step: float) -> Iterator[None]:
+def nudged(leaf: list[Tensor], along: list[Tensor], step: float) -> Generator[None, None, None]:
     """Within the block every tensor has moved by `step` along its direction."""
     kept = [tensor.detach().clone() for tensor in leaf]
     with torch.no_grad():
@@ -143,7 +143,7 @@ def disturb_global_randomness(seed: int) -> None:
 
 
 @contextmanager
-def kept_randomness(seed: int = 0) -> Iterator[None]:
+def kept_randomness(seed: int = 0) -> Generator[None, None, None]:
     """Seed the global generators for the block and put them back after it."""
     before_numpy, before_random = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):

@@ -87,7 +87,7 @@ def _minimum(adapted: Adapted) -> Tensor:
     if Quadratic not in energy.views or energy.space.segments is not None:
         raise Skip("no oracle knows the minimum of the adapted energy")
     gaussian = solve_densely(energy)
-    definite = gaussian.eigenvalues[..., 0] > 0
+    definite = gaussian.spectrum[..., 0] > 0
     return torch.where(definite, gaussian.minimum, float("-inf"))
 
 

@@ -1,6 +1,5 @@
 """What holds for solvers that give marginals, and for samplers."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from groundstate.testing.laws.solver import FEW, finish, start, walk
 from groundstate.testing.oracles import solve_densely
 from groundstate.testing.problems import Problem
 from groundstate.testing.saying import close, refuse, require
+from groundstate.testing.typed import ints, pieces
 
 _SAMPLES = 1200
 _CHUNKS = 20
@@ -49,7 +49,7 @@ def marginals_are_distributions(solver: Solver[Any], problem: Problem) -> None:
             f"marginals must lie in [0, 1], got {float(marginals.min()):.6g} to "
             f"{float(marginals.max()):.6g}",
         )
-        sums = torch.stack([p.sum(-1) for p in marginals.split(graph.counts.tolist(), -1)], -1)
+        sums = torch.stack([p.sum(-1) for p in pieces(marginals, ints(graph.counts))], -1)
         close(sums, torch.ones_like(sums), "the sum of a variable's marginals", relative=1e-4)
 
 
@@ -89,14 +89,12 @@ def samples_follow_the_density(solver: Solver[Any], problem: Problem) -> None:
     if isinstance(energy.space, Discrete):
         true = problem.marginals
         graph = view(energy, FactorGraph)
-        averaged: Callable[[Tensor], Tensor] = partial(graph.one_hot, dtype=torch.float64)
+        averaged = partial(graph.one_hot, dtype=torch.float64)
     else:
         gaussian = solve_densely(energy)
         mean = gaussian.mean
         true = torch.stack([mean, gaussian.covariance.diagonal(dim1=-2, dim2=-1)])
-
-        def averaged(x: Tensor) -> Tensor:
-            return torch.stack([x, (x - mean) ** 2])
+        averaged = partial(_with_square, mean=mean)
 
     values: list[Tensor] = []
     for number, state in enumerate(walk(solver, energy, start(problem), _SAMPLES)):
@@ -104,6 +102,10 @@ def samples_follow_the_density(solver: Solver[Any], problem: Problem) -> None:
             lead = state.x.dim() - len(energy.space.layout.event_shape)
             values.append(averaged(state.x.flatten(lead)))
     _compare_averages(torch.stack(values), true)
+
+
+def _with_square(x: Float[Tensor, "..."], mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    return torch.stack([x, (x - mean) ** 2])
 
 
 def _compare_averages(values: Float[Tensor, "samples ..."], true: Float[Tensor, "..."]) -> None:

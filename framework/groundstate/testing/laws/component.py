@@ -126,24 +126,19 @@ def declared_views_are_given(registered: Registered) -> None:
     component = registered.component
     declared = sorted(component.gives)
     for index, example in enumerate(examples_of(registered)):
-        if isinstance(example, Energy) and component.kind == "energy":
-            given, what = sorted(kind.__name__ for kind in example.views), "views"
-        elif isinstance(example, ModelExample):
-            made = example.model(example.batch)
-            given = sorted(kind.__name__ for kind in made.views) if _is_energy(made) else []
-            what = "views"
-        elif isinstance(example, Dataset) and component.kind == "dataset":
-            given, what = sorted(example.load()), "outputs"
-        else:
-            return
+        given = _given(example)
         require(
             given == declared,
-            f"the record declares {what} {declared}, example {index} gives {given}",
+            f"the record declares {declared}, example {index} gives {given}",
         )
 
 
-def _is_energy(made: object) -> bool:
-    return isinstance(made, Energy)
+def _given(example: object) -> list[str]:
+    """Names of an energy's views, or of a dataset's outputs."""
+    if isinstance(example, Dataset):
+        return sorted(example.load())
+    made: object = example.model(example.batch) if isinstance(example, ModelExample) else example
+    return sorted(kind.__name__ for kind in made.views) if isinstance(made, Energy) else []
 
 
 def adapted_views_are_given(registered: Registered) -> None:

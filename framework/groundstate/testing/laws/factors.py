@@ -16,6 +16,7 @@ from groundstate.testing.laws.law import laws
 from groundstate.testing.oracles import labellings
 from groundstate.testing.saying import Skip, close, require
 from groundstate.testing.trees import generator
+from groundstate.testing.typed import distinct, ints, pieces
 
 _FACTORS = 6
 _CELLS = 4096
@@ -57,7 +58,7 @@ def _lead(energy: Energy) -> tuple[int, ...]:
 
 def _factors(energy: Energy, graph: FactorGraph, group: FactorGroup) -> Iterator[Factor]:
     """A few factors of a group, spread over it, whose labellings can be enumerated."""
-    owners, slots = group.owners.tolist(), group.slots.tolist()
+    owners, slots = ints(group.owners), ints(group.slots)
     found = 0
     step = max(1, group.count // _FACTORS)
     for index in range(0, group.count, step):
@@ -156,7 +157,7 @@ def moves_are_energy_differences(energy: Energy) -> None:
             f"got {tuple(moves.shape)}",
         )
         for variable in _some(len(graph.counts)):
-            touching = group.owners[group.slots == variable].unique()
+            touching = distinct(group.owners[group.slots == variable])
             for label in range(int(graph.counts[variable])):
                 changed = labels.clone()
                 changed[..., variable] = label
@@ -207,14 +208,14 @@ def messages_equal_brute_force(energy: Energy) -> None:
             continue
         require(isinstance(group, MessageGroup), f"{name} serves 'messages' but lacks its methods")
         assert isinstance(group, MessageGroup)
-        sizes = graph.counts[group.slots].tolist()
+        sizes = ints(graph.counts[group.slots])
         first = [sum(sizes[:slot]) for slot in range(len(sizes))] if len(sizes) < 2000 else []
         if not first:
             raise Skip(f"{name} has {len(sizes)} slots; messages are checked up to 2000")
         expected = torch.cat(
             [
                 graph.offsets[variable] + torch.arange(size, device=graph.counts.device)
-                for variable, size in zip(group.slots.tolist(), sizes, strict=True)
+                for variable, size in zip(ints(group.slots), sizes, strict=True)
             ]
         )
         close(group.entries, expected, f"{name}: the graph's entry of each group entry")
@@ -242,7 +243,7 @@ def _check_messages(
         cost = factor.energies
         for other, term in enumerate(terms):
             cost = cost + term if other != place else cost
-        for label in factor.labels[:, place].unique().tolist():
+        for label in ints(distinct(factor.labels[:, place])):
             chosen = cost[..., factor.labels[:, place] == label]
             true = chosen.amin(-1)
             if temperature > 0:
@@ -260,9 +261,8 @@ def expectations_equal_enumeration(energy: Energy) -> None:
     """Expected energies and moves are means over independent draws from the beliefs."""
     graph = _graph(energy)
     scores = torch.randn(*_lead(energy), graph.entries, dtype=torch.float64, generator=generator(6))
-    pieces = scores.split(graph.counts.tolist(), -1)
-    beliefs = torch.cat([piece.softmax(-1) for piece in pieces], -1)
-    offsets = graph.offsets.tolist()
+    beliefs = torch.cat([p.softmax(-1) for p in pieces(scores, ints(graph.counts))], -1)
+    offsets = ints(graph.offsets)
     for group in graph.groups:
         name = type(group).__name__
         if "expectations" not in group.serves:
@@ -288,7 +288,7 @@ def _check_expected_moves(
     energy: Energy, graph: FactorGraph, group: ExpectationGroup, beliefs: Tensor
 ) -> None:
     moves = group.expected_moves(beliefs.to(graph.counts.device)).cpu()
-    offsets = graph.offsets.tolist()
+    offsets = ints(graph.offsets)
     for variable in _some(len(graph.counts)):
         mask = torch.zeros_like(graph.counts, dtype=torch.bool)
         mask[variable] = True
@@ -332,7 +332,7 @@ def touching_keeps_the_right_factors(energy: Energy) -> None:
         mask[variables] = True
         for group in graph.groups:
             kept = group.touching(mask)
-            expected = group.owners[mask[group.slots]].unique()
+            expected = distinct(group.owners[mask[group.slots]])
             require(
                 kept.count == len(expected),
                 f"{type(group).__name__}: {len(expected)} factors touch the variables "

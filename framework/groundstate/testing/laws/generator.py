@@ -27,6 +27,7 @@ from groundstate.testing.trees import (
     snapshot,
     unchanged,
 )
+from groundstate.testing.typed import rows, slopes
 
 _MANY = 4000
 
@@ -104,7 +105,7 @@ def reparametrised_is_true(example: GeneratorExample) -> None:
         return
     require(len(parameters) > 0, "`reparametrised` is True, but there are no parameters")
     require(value.requires_grad, "`reparametrised` is True, but samples carry no graph")
-    found = torch.autograd.grad(value, parameters, allow_unused=True)
+    found = slopes(value, parameters)
     along = directions(copied, parameters, 1)
     slope = torch.zeros((), dtype=torch.float64)
     for gradient, direction in zip(found, along, strict=True):
@@ -163,7 +164,7 @@ def density_is_that_of_the_samples(example: GeneratorExample) -> None:
 
 
 def _check_labels(flat: Float[Tensor, "n k"], log_p: Float[Tensor, " n"]) -> None:
-    kinds, index, counts = flat.unique(dim=0, return_inverse=True, return_counts=True)
+    kinds, index, counts = rows(flat)
     share = counts.double() / _MANY
     stated = torch.zeros(len(kinds), dtype=torch.float64).scatter(0, index, log_p.exp())
     error = (share * (1 - share) / _MANY).sqrt()

@@ -1,5 +1,6 @@
 """What holds for gradients through a solve."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from groundstate.testing.laws.solver import start
 from groundstate.testing.problems import DenseQuadratic, Problem
 from groundstate.testing.saying import close, require
 from groundstate.testing.trees import generator
+from groundstate.testing.typed import linear_solve
 
 
 def _with(energy: DenseQuadratic, shift: Float[Tensor, " two"]) -> DenseQuadratic:
@@ -31,13 +33,14 @@ def implicit_gradient_equals_finite_differences(solver: Solver[Any], problem: Pr
     """The gradient through the minimiser is that of A⁻¹b, for parameters of A and of b."""
     energy = problem.energy
     assert isinstance(energy, DenseQuadratic)
+    base = energy
     weights = torch.randn(energy.space.layout.shape, dtype=torch.float64, generator=generator(8))
     shift = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     x = solve(_with(energy, shift), solver, steps=3000, gradient="implicit").x
     require(x.requires_grad, "the solution must carry a graph")
     (found,) = torch.autograd.grad((weights * x).sum(), shift)
     true = [
-        _difference(lambda s: _exact(_with(energy, s)), weights, direction)
+        _difference(lambda s: _exact(_with(base, s)), weights, direction)
         for direction in torch.eye(2, dtype=torch.float64)
     ]
     close(found, torch.stack(true), "the implicit gradient in (A, b)", relative=1e-3)
@@ -46,18 +49,19 @@ def implicit_gradient_equals_finite_differences(solver: Solver[Any], problem: Pr
 def _exact(energy: DenseQuadratic) -> Tensor:
     flat = energy.linear.flatten(energy.linear.dim() - len(energy.space.event_shape))
     matrix = energy.matrix.expand(*flat.shape[:-1], *energy.matrix.shape[-2:])
-    return torch.linalg.solve(matrix, flat[..., None])[..., 0].reshape(energy.linear.shape)
+    return linear_solve(matrix, flat).reshape(energy.linear.shape)
 
 
 def unrolled_gradient_equals_finite_differences(solver: Solver[Any], problem: Problem) -> None:
     """The gradient through five steps is the slope of what five steps give."""
     energy = problem.energy
     assert isinstance(energy, DenseQuadratic)
+    base = energy
     x0 = start(problem)
     weights = torch.randn(energy.space.layout.shape, dtype=torch.float64, generator=generator(8))
 
     def after_steps(shift: Tensor, gradient: Literal["none", "unrolled"]) -> Tensor:
-        moved = _with(energy, shift)
+        moved = _with(base, shift)
         solution = solve(moved, solver, x0, steps=5, gradient=gradient, throw=False)
         return solution.x if gradient == "unrolled" else solution.state.x
 
@@ -72,7 +76,9 @@ def unrolled_gradient_equals_finite_differences(solver: Solver[Any], problem: Pr
     close(found, torch.stack(true), "the unrolled gradient in (A, b)", relative=1e-3)
 
 
-def _difference(function: Any, weights: Tensor, direction: Tensor, step: float = 1e-5) -> Tensor:
+def _difference(
+    function: Callable[[Tensor], Tensor], weights: Tensor, direction: Tensor, step: float = 1e-5
+) -> Tensor:
     zero = torch.zeros_like(direction)
     up, down = function(zero + step * direction), function(zero - step * direction)
     return (weights * (up - down)).sum().detach() / (2 * step)

@@ -11,6 +11,7 @@ from groundstate.testing.laws.energy import points
 from groundstate.testing.laws.law import laws
 from groundstate.testing.oracles import dense_matrix
 from groundstate.testing.saying import Skip, close, require
+from groundstate.testing.typed import broadcast, distinct, eigenvalues
 from groundstate.views import Covariance, Density, Quadratic, Score, SparseMatrix
 
 _LARGEST = 600
@@ -77,7 +78,7 @@ def floor_is_below_every_eigenvalue(energy: Energy) -> None:
     layout = double.space.layout
     if layout.segments is not None:
         raise Skip("the matrix of problems that lie end to end has one spectrum for all")
-    smallest = torch.linalg.eigvalsh(_dense(double))[..., 0]
+    smallest = eigenvalues(_dense(double))[..., 0]
     room = 1e-9 * (1 + smallest.abs())
     require(
         bool((floor <= smallest + room).all()),
@@ -92,8 +93,8 @@ def sparse_matrix_equals_matvec(energy: Energy) -> None:
     indices, values = sparse.indices, sparse.values
     n = dense.shape[-1]
     flat = indices[0] * n + indices[1]
-    require(len(flat.unique()) == len(flat), "an entry (row, column) is given more than once")
-    lead = torch.broadcast_shapes(values.shape[:-1], dense.shape[:-2])
+    require(len(distinct(flat)) == len(flat), "an entry (row, column) is given more than once")
+    lead = broadcast(values.shape[:-1], dense.shape[:-2])
     filled = values.new_zeros(*lead, n * n).index_add(-1, flat, values.expand(*lead, -1))
     scale = 1 + float(dense.abs().max())
     close(filled.reshape(*lead, n, n), dense.expand(*lead, n, n), "the sparse matrix", scale=scale)

@@ -1,7 +1,7 @@
 """What holds for every file format: what is written is read, faults are told with their line."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from groundstate.testing.saying import close, require
 
 
 @contextmanager
-def written(example: ReaderExample) -> Iterator[Path]:
+def written(example: ReaderExample) -> Generator[Path, None, None]:
     """A file with the example's problem, in a folder of its own."""
     suffix = example.reader.suffixes[0]
     with tempfile.TemporaryDirectory() as folder:

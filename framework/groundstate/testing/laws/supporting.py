@@ -11,13 +11,14 @@ from groundstate.generator import Generator
 from groundstate.testing.laws.law import laws
 from groundstate.testing.saying import close, require, same
 from groundstate.testing.trees import equal, leaves, snapshot, unchanged
+from groundstate.testing.typed import slopes
 
 
 def makes_an_energy_or_a_generator(example: ModelExample) -> None:
     """The model gives one of the two."""
     made = example.model(example.batch)
     require(
-        isinstance(made, Energy | Generator),
+        _is_any(made, Energy, Generator),
         f"a model must give an Energy or a Generator, got {type(made).__name__}",
     )
 
@@ -39,9 +40,13 @@ def energy_reaches_the_parameters(example: ModelExample) -> None:
         return
     value = made(made.space.sample(torch.Generator().manual_seed(0), (3,))).sum()
     require(value.requires_grad, "the energy must carry a graph to the model's parameters")
-    found = torch.autograd.grad(value, parameters, allow_unused=True)
+    found = slopes(value, parameters)
     reached = any(gradient is not None and bool((gradient != 0).any()) for gradient in found)
     require(reached, "no parameter has a gradient other than zero")
+
+
+def _is_any(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds)
 
 
 def pictures_are_pictures(dataset: Dataset) -> None:
@@ -77,7 +82,7 @@ def expected_value_comes_out(example: MetricExample) -> None:
 def says_which_way_is_better(example: MetricExample) -> None:
     """`higher_is_better` is True or False."""
     found = example.metric.higher_is_better
-    require(isinstance(found, bool), f"`higher_is_better` must be a bool, got {found!r}")
+    require(_is_any(found, bool), f"`higher_is_better` must be a bool, got {found!r}")
 
 
 def batch_equals_loop(example: MetricExample) -> None:

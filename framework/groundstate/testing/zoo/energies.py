@@ -140,6 +140,20 @@ def _wrong_view(kind: type, change: Callable[[Any], Any]) -> Callable[[], list[o
     return examples
 
 
+def _affine(quadratic: Quadratic) -> Quadratic:
+    def matvec(x: Tensor) -> Tensor:
+        return quadratic.matvec(x) - quadratic.linear
+
+    return replace(quadratic, matvec=matvec)
+
+
+def _doubled(covariance: Covariance) -> Covariance:
+    def matvec(x: Tensor) -> Tensor:
+        return 2 * covariance.matvec(x)
+
+    return replace(covariance, matvec=matvec)
+
+
 def _asymmetric() -> list[object]:
     matrix = positive_definite(4, 0) + torch.triu(torch.ones(4, 4, dtype=torch.float64), 1)
     return [_only_matrix(matrix)]
@@ -286,7 +300,7 @@ _VIEWS: list[tuple[str, str, type, Callable[[Any], Any], str]] = [
         "affine-matvec",
         "its matvec adds the linear term",
         Quadratic,
-        lambda q: replace(q, matvec=lambda x: q.matvec(x) - q.linear),
+        _affine,
         "matvec_is_linear",
     ),
     (
@@ -328,7 +342,7 @@ _VIEWS: list[tuple[str, str, type, Callable[[Any], Any], str]] = [
         "wrong-covariance",
         "its covariance is the matrix itself",
         Covariance,
-        lambda c: replace(c, matvec=lambda x: 2 * c.matvec(x)),
+        _doubled,
         "covariance_inverts_the_matrix",
     ),
     (

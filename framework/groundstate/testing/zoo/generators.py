@@ -203,7 +203,7 @@ def animals() -> list[Animal]:
                 "generator",
                 name,
                 _examples(generator),
-                target=type(generator),
+                target=Twisted,
                 claims=sibling.claims,
             ),
             sibling=sibling,
@@ -226,9 +226,7 @@ def animals() -> list[Animal]:
         wrong(
             "conceals-gradients",
             "says that samples carry no gradients, and they do",
-            Twisted(
-                inner=plain, draw=lambda g, n, c, r: replace(g, reparametrised=True).sample(n, c, r)
-            ),
+            Twisted(inner=plain, draw=_with_gradient),
             "reparametrised_is_true",
         ),
         wrong(

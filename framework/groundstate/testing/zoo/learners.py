@@ -61,8 +61,8 @@ class Momentum:
         terms = Denoising(source=self.source)(state.model, batch, rng)
         total = torch.stack(list(terms.values())).sum()
         state.optimiser.zero_grad()
-        total.backward()  # pyright: ignore[reportUnknownMemberType]
-        state.optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+        total.backward()
+        state.optimiser.step()
         return replace(state, rng=rng.get_state(), loss=float(total.detach()))
 
     def measure(self, state: Learned, batch: Batch | None) -> Mapping[str, float]:
@@ -194,7 +194,7 @@ def animals() -> list[Animal]:
         law: str,
         source: Callable[[], Source] | None = None,
     ) -> Animal:
-        made = component("learner", name, _example(learner, source), target=type(learner))
+        made = component("learner", name, _example(learner, source), target=Twisted)
         return Animal(fault=fault, component=made, sibling=sibling, caught_by=law)
 
     return [

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundstate.component import Component
-from groundstate.energy import view
+from groundstate.energy import Energy, view
 from groundstate.examples import LossExample
 from groundstate.learning import Batch, Needs
 from groundstate.space import Real
@@ -138,8 +138,18 @@ def _of_the_constant(terms: Terms, model: Any, batch: Batch) -> Terms:
 
 
 def _steps_itself(terms: Terms, model: Any, batch: Batch) -> Terms:
-    sum(terms.values(), torch.zeros(())).backward(retain_graph=True)  # pyright: ignore
+    sum(terms.values(), torch.zeros(())).backward(retain_graph=True)
     return terms
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A model that has made its energy already."""
+
+    energy: Energy
+
+    def __call__(self, batch: Batch, /) -> Energy:
+        return self.energy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +160,7 @@ class IgnoresMask:
 
     def __call__(self, model: Any, batch: Batch, rng: torch.Generator, /) -> Terms:
         everywhere = {"data": batch["data"], "mask": torch.ones_like(batch["data"][:, 0])}
-        return ScoreMatching()(lambda _: model(batch), everywhere, rng)
+        return ScoreMatching()(_Made(energy=model(batch)), everywhere, rng)
 
 
 _CLAIMS = ("consistent", "constant-invariant", "mean")
@@ -210,7 +220,7 @@ def animals() -> list[Animal]:
             "loss",
             name,
             _example(loss),
-            target=type(loss),
+            target=Twisted,
             needs=sibling.needs,
             claims=sibling.claims,
         )

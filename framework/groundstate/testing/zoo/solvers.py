@@ -18,6 +18,7 @@ from groundstate.solver import Beliefs, Deadline, State, generator_from
 from groundstate.space import Discrete, Space
 from groundstate.status import Status
 from groundstate.testing.oracles import enumerate_labellings
+from groundstate.testing.typed import ints
 from groundstate.testing.zoo.animal import Animal, component
 from groundstate.views import Quadratic
 
@@ -172,7 +173,7 @@ class HeatBath:
         rng = generator_from(state.rng, torch.device("cpu"))
         labels = _flat(energy.space, state.x).clone()
         for variable, (first, count) in enumerate(
-            zip(graph.offsets.tolist(), graph.counts.tolist(), strict=True)
+            zip(ints(graph.offsets), ints(graph.counts), strict=True)
         ):
             moves = graph.moves(labels)[..., first : first + count]
             chances = torch.softmax(-moves / self.temperature, -1).nan_to_num(1.0 / count)
@@ -384,7 +385,7 @@ def correct() -> dict[str, Component]:
 
     def make(name: str, solver: Any, view_name: str, claims: tuple[str, ...]) -> Component:
         return component(
-            "solver", name, lambda: [solver], target=type(solver), needs=(view_name,), claims=claims
+            "solver", name, lambda: [solver], target=Twisted, needs=(view_name,), claims=claims
         )
 
     return {
@@ -412,7 +413,7 @@ def animals() -> list[Animal]:
             "solver",
             name,
             lambda: [solver],
-            target=type(solver),
+            target=Twisted,
             needs=twin.needs,
             claims=twin.claims if claims is None else claims,
         )
