@@ -49,9 +49,9 @@ docs: .venv/.developing ## the pages, into site/
 bench: .venv/.benchmarking .venv/.warm ## every benchmark, the quick way (QUICK= runs them in full)
 	for file in $(BENCHMARKS); do $(RUN)/python $$file $(QUICK); done
 QUICK ?= --quick
-BENCHMARKS := $(shell grep -ls __main__ benchmarks/*.py)
+BENCHMARKS := $(filter-out %/mutants.py,$(shell grep -ls __main__ benchmarks/*.py))
 
-mutants: .venv/.installed ## break the plugins on purpose, count what the tests catch (slow)
+mutants: .venv/.warm ## break the plugins on purpose, count what the tests catch (slow)
 	$(RUN)/python benchmarks/mutants.py $(ARGS)
 
 warm: .venv/.warm ## compile what is compiled on first use
