@@ -34,7 +34,7 @@ def groundstate_components() -> Iterable[Component]:
         source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep G-CRFs (2016)",
         gives=("Quadratic",),
         needs=("FactorGraph",),
-        claims=("bound",),
+        claims=("exact-on-vertices",),
         examples="groundstate_mrf.examples:relaxations",
     )
     yield Component(
@@ -99,7 +99,7 @@ def _solvers() -> Iterable[Component]:
         summary="min-sum belief propagation with a lower bound; exact on trees",
         source="Kschischang, Frey, Loeliger: Factor Graphs and the Sum-Product Algorithm (2001)",
         needs=("FactorGraph",),
-        claims=("bound", "monotone", "anytime", "batched", "higher-order-messages"),
+        claims=("bound", "monotone", "anytime", "batched", "exact-on-trees"),
         examples="groundstate_mrf.examples:max_products",
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from groundstate_mrf.groups.grid import neighbours
 from groundstate_mrf.groups.slots import take
+from groundstate_mrf.typed import split_axis
 
 
 class Form(Protocol):
@@ -60,8 +61,8 @@ class GridForm:
     ) -> Float[Tensor, "*batch entries"]:
         rows, columns, labels = self.shape
         own = slice(self.first, self.first + rows * columns * labels)
-        grid, written = x[..., own].unflatten(-1, self.shape), result[..., own]
-        written = written.unflatten(-1, self.shape)
+        grid = split_axis(x[..., own], self.shape)
+        written = split_axis(result[..., own], self.shape)
         here, there = ((*place, slice(None)) for place in neighbours(self.offset))
         written[here].addcmul_(self.prices, grid[there], value=-1)
         written[there].addcmul_(self.prices, grid[here], value=-1)

@@ -13,6 +13,7 @@ from groundstate.errors import ViewError
 from groundstate.solver import Beliefs, Deadline, State
 from groundstate.space import Discrete
 from groundstate.status import Status
+from groundstate_mrf.typed import whole
 
 _CELLS = 1 << 21
 
@@ -132,8 +133,8 @@ def _sizes(space: Discrete) -> Float[Tensor, " problems"]:
 
 def _labelling(space: Discrete, number: Int[Tensor, " chunk"]) -> Int[Tensor, "chunk *event"]:
     """Labellings by number, the last variable fastest; each problem counts for itself."""
-    counts: list[int] = space.counts.flatten().tolist()
-    segments = [0] * len(counts) if space.segments is None else space.segments.tolist()
+    counts = whole(space.counts.flatten())
+    segments = [0] * len(counts) if space.segments is None else whole(space.segments)
     rest = number
     columns: list[Tensor] = []
     previous = None
@@ -150,7 +151,7 @@ def _weights(
     values: Float[Tensor, "chunk *batch"],
     counted: Shaped[Tensor, "..."] | None,
 ) -> Float[Tensor, "*batch entries"]:
-    """log Σ exp(-E) of these labellings, at each entry."""
+    """Log Σ exp(-E) of these labellings, at each entry."""
     counts = space.counts.flatten()
     variable = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
     label = torch.arange(len(variable), device=counts.device)

@@ -1,13 +1,14 @@
 """Colour classes: sets of variables of which no two share a factor, so all can move at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from groundstate.factors import FactorGraph, FactorGroup
+from groundstate_mrf.typed import whole
 
 _OVERHEAD = 4
 
@@ -32,8 +33,17 @@ def colour_classes(graph: FactorGraph) -> tuple[ColourClass, ...]:
     masks = [colours == each for each in range(number)]
     # a factor of order k is in k classes: for wide factors, parts would cost more than the whole
     if _is_narrow(graph.groups):
-        return tuple(ColourClass(variables=mask, graph=graph.touching(mask)) for mask in masks)
+        return tuple(ColourClass(variables=mask, graph=_part(graph, mask)) for mask in masks)
     return tuple(ColourClass(variables=mask, graph=graph) for mask in masks)
+
+
+def _part(graph: FactorGraph, variables: Bool[Tensor, " variables"]) -> FactorGraph:
+    groups: list[FactorGroup] = []
+    for group in graph.groups:
+        near = group.touching(variables)
+        # half of a regular group, a grid say, is not faster than all of it
+        groups += [group] if 2 * near.count >= group.count else [near] if near.count else []
+    return replace(graph, groups=tuple(groups))
 
 
 def _is_narrow(groups: Sequence[FactorGroup]) -> bool:
@@ -58,8 +68,8 @@ def colour(groups: Sequence[FactorGroup], variables: int) -> Int[Tensor, " varia
     if not owners:
         return torch.zeros(variables, dtype=torch.int64)
     variable = torch.cat(slots)
-    owner: list[int] = torch.cat(owners)[variable.argsort(stable=True)].tolist()
-    ends: list[int] = torch.bincount(variable, minlength=variables).cumsum(0).tolist()
+    owner = whole(torch.cat(owners)[variable.argsort(stable=True)])
+    ends = whole(torch.bincount(variable, minlength=variables).cumsum(0))
     used = [0] * factors
     colours = [0] * variables
     begin = 0

@@ -50,8 +50,12 @@ class ContrastPotts:
                 f"{tuple(self.image.shape)}"
             )
 
-    @cached_property
+    @property
     def space(self) -> Discrete:
+        return self._space
+
+    @cached_property
+    def _space(self) -> Discrete:
         *batch, height, width, labels = self.unary.shape
         counts = torch.full((height, width), labels, device=self.unary.device)
         return Discrete(counts=counts, batch_shape=tuple(batch))
@@ -61,6 +65,7 @@ class ContrastPotts:
         return {FactorGraph: lambda: self.graph}
 
     def __call__(self, x: Int[Tensor, "*shape height width"], /) -> Float[Tensor, "*shape"]:
+        self.space.validate(x)
         costs = self.unary.expand(*x.shape, -1).gather(-1, x.unsqueeze(-1))
         total = costs.squeeze(-1).sum((-2, -1))
         for offset, weights in zip(EIGHT, self.weights, strict=True):
@@ -70,7 +75,7 @@ class ContrastPotts:
 
     @property
     def weights(self) -> tuple[Float[Tensor, "*batch rows columns"], ...]:
-        """w of each pixel and its neighbour to the right, below, and on the two diagonals."""
+        """W of each pixel and its neighbour to the right, below, and on the two diagonals."""
         # what was computed without gradients must not serve where they are asked for
         tracked = self.image.requires_grad and torch.is_grad_enabled()
         return self._weigh() if tracked else self._plain_weights
@@ -113,7 +118,12 @@ class ContrastPotts:
         )
         potts = [
             GridPottsGroup(
-                weights=weights, offset=offset, height=height, width=width, labels=labels, total=total
+                weights=weights,
+                offset=offset,
+                height=height,
+                width=width,
+                labels=labels,
+                total=total,
             )
             for offset, weights in zip(EIGHT, self.weights, strict=True)
         ]

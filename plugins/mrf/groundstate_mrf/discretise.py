@@ -1,7 +1,7 @@
-"""`adapter/discretise`: a quadratic energy between bounds, as labels on a grid of values.
+"""`adapter/discretise`: quadratic energy between bounds, as labels on a grid of values.
 
-E(x) = ½ Σ_ij A_ij x_i x_j - Σ_i b_i x_i + c on the K values of each variable is a sum of tables: one
-per variable, and one of K × K for each pair that the matrix couples.
+E(x) = ½ Σ_ij A_ij x_i x_j - Σ_i b_i x_i + c on the K values of each variable is a sum of tables:
+one per variable, and one of K × K for each pair that the matrix couples.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,9 @@ class Discretise:
         own, pairs = row == column, row < column
         index = row[own].expand(*matrix.values.shape[:-1], -1)
         diagonal = torch.zeros_like(linear).scatter(
-            -1, index.expand(*linear.shape[:-1], -1), matrix.values[..., own].expand(*linear.shape[:-1], -1)
+            -1,
+            index.expand(*linear.shape[:-1], -1),
+            matrix.values[..., own].expand(*linear.shape[:-1], -1),
         )
         unary = 0.5 * diagonal.unsqueeze(-1) * values.square() - linear.unsqueeze(-1) * values
         coupled = matrix.values[..., pairs, None, None] * values.unsqueeze(-1) * values

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundstate.factors import FactorGraph
+from groundstate_mrf.typed import split_axis
 
 
 def lowest(
@@ -12,7 +13,7 @@ def lowest(
 ) -> Float[Tensor, "*batch variables"]:
     """The lowest score of each variable."""
     if graph.width is not None:
-        return scores.unflatten(-1, (-1, graph.width)).amin(-1)
+        return split_axis(scores, (-1, graph.width)).amin(-1)
     index = graph.variable_of_entry.expand(scores.shape)
     empty = scores.new_full((*scores.shape[:-1], len(graph.counts)), float("inf"))
     return empty.scatter_reduce(-1, index, scores, "amin")
@@ -23,7 +24,7 @@ def add_up(
 ) -> Float[Tensor, "*batch variables"]:
     """Sum over each variable's entries."""
     if graph.width is not None:
-        return values.unflatten(-1, (-1, graph.width)).sum(-1)
+        return split_axis(values, (-1, graph.width)).sum(-1)
     zeros = values.new_zeros((*values.shape[:-1], len(graph.counts)))
     return zeros.index_add(-1, graph.variable_of_entry, values)
 
@@ -40,9 +41,9 @@ def spread(
 def log_softmin(
     graph: FactorGraph, scores: Float[Tensor, "*batch entries"]
 ) -> Float[Tensor, "*batch entries"]:
-    """log of exp(-score) normalised over each variable's entries; NaN where all are infinite."""
+    """Log of exp(-score) normalised over each variable's entries; NaN where all are infinite."""
     if graph.width is not None:
-        return (-scores).unflatten(-1, (-1, graph.width)).log_softmax(-1).flatten(-2)
+        return split_axis(-scores, (-1, graph.width)).log_softmax(-1).flatten(-2)
     shift = lowest(graph, scores.detach())
     relative = spread(graph, torch.where(shift.isfinite(), shift, 0.0)) - scores
     return relative - spread(graph, add_up(graph, relative.exp()).log())

@@ -42,7 +42,7 @@ def contrast_potts() -> list[ContrastPotts]:
 
 
 def brute_forces() -> list[BruteForce]:
-    return [BruteForce(marginals=True), BruteForce()]
+    return [BruteForce(marginals=True)]
 
 
 def icms() -> list[ICM]:
@@ -142,7 +142,9 @@ def _batch() -> FactorGraphEnergy:
     rng = torch.Generator().manual_seed(4)
     counts = [2, 3, 2]
     factors = [((each,), _normal(rng, 3, count)) for each, count in enumerate(counts)]
-    factors += [((i, j), _normal(rng, 3, counts[i], counts[j])) for i, j in ((0, 1), (1, 2), (0, 2))]
+    factors += [
+        ((i, j), _normal(rng, 3, counts[i], counts[j])) for i, j in ((0, 1), (1, 2), (0, 2))
+    ]
     return factor_graph(counts, factors, constant=_normal(rng, 3))
 
 

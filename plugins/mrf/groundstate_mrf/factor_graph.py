@@ -14,6 +14,7 @@ from groundstate.space import Discrete
 from groundstate_mrf.groups.cardinality import CardinalityGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.tables import TableGroup
+from groundstate_mrf.typed import common_shape, distinct, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,12 @@ class FactorGraphEnergy:
                     f"{type(group).__name__} names {int(slots.min())} ... {int(slots.max())}"
                 )
 
-    @cached_property
+    @property
     def space(self) -> Discrete:
+        return self._space
+
+    @cached_property
+    def _space(self) -> Discrete:
         return Discrete(counts=self.counts, batch_shape=tuple(self.constant.shape))
 
     @property
@@ -56,6 +61,7 @@ class FactorGraphEnergy:
         return FactorGraph(counts=self.counts, groups=self.groups, constant=self.constant)
 
     def __call__(self, x: Int[Tensor, "*shape variables"], /) -> Float[Tensor, "*shape"]:
+        self.space.validate(x)
         return self.graph.energy(x)
 
 
@@ -82,7 +88,7 @@ def factor_graph(
     listed = [(tuple(scope), table) for scope, table in factors]
     dtype = next((table.dtype for _, table in listed), dtype)
     labels = torch.as_tensor(counts, dtype=torch.int64)
-    sizes: list[int] = labels.tolist()
+    sizes = whole(labels)
     total = torch.as_tensor(constant, dtype=dtype, device=labels.device)
     forms: dict[tuple[int, ...], list[tuple[tuple[int, ...], Tensor]]] = {}
     for scope, table in listed:
@@ -93,10 +99,8 @@ def factor_graph(
             total = total + table
     tables = [_table_group(labels, members) for members in forms.values()]
     lead = [group.tables.shape[: -group.order - 1] for group in tables]
-    batch = torch.broadcast_shapes(total.shape, *lead)
-    return FactorGraphEnergy(
-        counts=labels, groups=(*tables, *groups), constant=total.expand(batch)
-    )
+    batch = common_shape(total.shape, *lead)
+    return FactorGraphEnergy(counts=labels, groups=(*tables, *groups), constant=total.expand(batch))
 
 
 def potts_edges(
@@ -105,17 +109,17 @@ def potts_edges(
     weights: Float[Tensor, "*batch edges"],
 ) -> PottsGroup:
     """Potts factors on edges whose variables all have equally many labels."""
-    labels = counts[edges].unique()
+    labels = distinct(counts[edges])
     if len(labels) > 1:
         raise ValueError(
-            f"the variables of Potts edges must have equally many labels, got {labels.tolist()}; "
+            f"the variables of Potts edges must have equally many labels, got {labels}; "
             "make one group for each count, or use tables"
         )
     return PottsGroup(
         edges=edges,
         first=_first_entries(counts)[edges],
         weights=weights,
-        labels=int(labels[0]) if len(labels) else 1,
+        labels=labels[0] if labels else 1,
         total=int(counts.sum()),
     )
 
@@ -125,7 +129,7 @@ def cardinality(
     cliques: Sequence[Sequence[int]],
     values: Sequence[Float[Tensor, "..."]],
 ) -> CardinalityGroup:
-    """Cardinality factors: for each clique of binary variables its energies of 0, 1, ..., n ones."""
+    """Cardinality factors: each clique of binary variables has energies of 0, 1, ..., n ones."""
     for clique, table in zip(cliques, values, strict=True):
         if table.shape[-1] != len(clique) + 1 or len(set(clique)) != len(clique):
             raise ValueError(
@@ -150,7 +154,7 @@ def _table_group(
 ) -> TableGroup:
     scope = torch.tensor([each for each, _ in members], device=counts.device)
     order = scope.shape[1]
-    batch = torch.broadcast_shapes(*(table.shape[: table.dim() - order] for _, table in members))
+    batch = common_shape(*(table.shape[: table.dim() - order] for _, table in members))
     widths = members[0][1].shape[members[0][1].dim() - order :]
     tables = [table.expand(*batch, *widths) for _, table in members]
     return TableGroup(

@@ -36,8 +36,8 @@ class MaxProductState(State):
     """Adds the messages; `x` is the best labelling decoded so far.
 
     Attributes:
-        energy: of `x`.
-        bound: the best so far.
+        value: energy of `x`.
+        lower: the best lower bound so far.
         messages: from factors to variables, for each group, in nats; the least of each is 0.
         wires: how each group hangs in the graph.
         peeling: which part of the graph is a forest.
@@ -45,8 +45,8 @@ class MaxProductState(State):
         steps: steps done.
     """
 
-    energy: Float[Tensor, "*batch"]
-    bound: Float[Tensor, "*batch"]
+    value: Float[Tensor, "*batch"]
+    lower: Float[Tensor, "*batch"]
     messages: Messages
     wires: tuple[Wire, ...]
     peeling: Peeling
@@ -76,6 +76,7 @@ class MaxProduct:
         groups = graph.serving("messages", MessageGroup)
         labels = cheapest_labels(problem, rng) if x0 is None else problem.labels(x0)
         value = problem.evaluate(labels)
+        lower = graph.bound().expand(value.shape)
         dtype = graph.constant.dtype
         peeling = peel(graph, dtype)
         wires = tuple(
@@ -87,7 +88,9 @@ class MaxProduct:
         return MaxProductState(
             x=problem.configuration(labels),
             energy=value,
-            bound=graph.bound().expand(value.shape),
+            bound=lower,
+            value=value,
+            lower=lower,
             messages=tuple(zeros),
             wires=wires,
             peeling=peeling,
@@ -113,22 +116,24 @@ class MaxProduct:
         state = _better(problem, state, problem.graph.best_labels(beliefs))
         settled = change <= self.tolerance
         if state.steps % self.bound_every == 0 or bool((settled & ~done).any()):
-            bound = _bound(problem, state, beliefs)
-            state = replace(state, bound=torch.maximum(state.bound, bound))
-            if bool((settled & ~done & ~_proven(state)).any()) and bool((state.peeling.depth >= 0).all()):
+            lower = torch.maximum(state.lower, _bound(problem, state, beliefs))
+            state = replace(state, bound=lower, lower=lower)
+            if bool((settled & ~done & ~_proven(state)).any()) and bool(
+                (state.peeling.depth >= 0).all()
+            ):
                 state = _better(problem, state, _back_trace(problem, state, beliefs))
         return state
 
     def status(self, state: MaxProductState) -> Int[Tensor, "*batch"]:
         settled = torch.where(state.change <= self.tolerance, Status.CONVERGED, Status.RUNNING)
         status = torch.where(_proven(state), int(Status.OPTIMAL), settled)
-        return torch.where(state.bound == float("inf"), int(Status.INFEASIBLE), status)
+        return torch.where(state.lower == float("inf"), int(Status.INFEASIBLE), status)
 
 
 def _proven(state: MaxProductState) -> Bool[Tensor, "*batch"]:
     """Whether the lower bound meets the energy, to rounding."""
-    slack = _ROUNDING.get(state.energy.dtype, 1e-3) * (1 + state.energy.abs())
-    return state.energy.isfinite() & (state.energy <= state.bound + slack)
+    slack = _ROUNDING.get(state.value.dtype, 1e-3) * (1 + state.value.abs())
+    return state.value.isfinite() & (state.value <= state.lower + slack)
 
 
 def _damped(
@@ -161,11 +166,11 @@ def _better(
 ) -> MaxProductState:
     """The state with these labels where they are better."""
     value = problem.evaluate(labels)
-    better = value < state.energy
+    better = value < state.value
     variables = torch.arange(labels.shape[-1], device=labels.device)
     chosen = torch.where(problem.expand(better, variables), labels, problem.labels(state.x))
-    energy = torch.where(better, value, state.energy)
-    return replace(state, x=problem.configuration(chosen), energy=energy)
+    energy = torch.where(better, value, state.value)
+    return replace(state, x=problem.configuration(chosen), energy=energy, value=energy)
 
 
 def _bound(
@@ -175,7 +180,7 @@ def _bound(
     graph = problem.graph
     rest = torch.where(state.peeling.roots, lowest(graph, beliefs), 0.0)
     total = graph.constant + problem.total(rest)
-    noise = torch.zeros_like(state.bound)
+    noise = torch.zeros_like(state.lower)
     groups = graph.serving("messages", MessageGroup)
     for group, each, message, share in zip(
         groups, state.wires, state.messages, state.peeling.shares, strict=True

@@ -1,8 +1,8 @@
 """`solver/mean-field`: the best fully factorised belief, of any order.
 
-Spec of structured models §1.3, eq. 2.19: q_i(y) ∝ exp(-mean energy of the factors at i, if i took
-label y), with the others drawn from q. Updating the variables of a colour class at once never
-raises the free energy F(q) = mean energy - entropy; log Z ≥ -F(q) for every q.
+Koller, Friedman: Probabilistic Graphical Models (2009), §11.5: q_i(y) ∝ exp(-mean energy of the
+factors at i, if i took label y), with the others drawn from q. Updating the variables of a colour
+class at once never raises the free energy F(q) = mean energy - entropy; log Z ≥ -F(q) for every q.
 """
 
 from dataclasses import dataclass, replace
@@ -27,12 +27,13 @@ class MeanFieldState(State):
     """Adds the schedule.
 
     Attributes:
+        marginals: those of `beliefs`.
         classes: sets of variables to update at once.
         temperature: of the current step.
         change: largest change of a belief in the last step; infinite before.
     """
 
-    beliefs: Beliefs
+    marginals: Float[Tensor, "*lead entries"]
     classes: tuple[ColourClass, ...]
     temperature: float
     change: Float[Tensor, "*batch"]
@@ -70,6 +71,7 @@ class MeanField:
             x=problem.configuration(graph.best_labels(-beliefs)),
             bound=graph.bound().expand(lower.shape),
             beliefs=Beliefs(marginals=beliefs, log_partition=lower, lower=lower),
+            marginals=beliefs,
             classes=colour_classes(graph) if self.schedule == "sequential" else parallel,
             temperature=self.temperature,
             change=torch.full_like(lower, float("inf")),
@@ -77,7 +79,7 @@ class MeanField:
 
     def step(self, energy: Energy, state: MeanFieldState, deadline: Deadline) -> MeanFieldState:
         problem = open_problem(energy)
-        graph, old = problem.graph, state.beliefs.marginals
+        graph, old = problem.graph, state.marginals
         beliefs = old
         for each in state.classes:
             beliefs = self._update(each, beliefs, state.temperature)
@@ -91,8 +93,11 @@ class MeanField:
             state,
             x=problem.configuration(graph.best_labels(-beliefs)),
             beliefs=Beliefs(marginals=beliefs, log_partition=lower, lower=lower),
+            marginals=beliefs,
             temperature=max(1.0, state.temperature * self.cooling),
-            change=torch.where(done, state.change, change) if state.temperature == 1 else state.change,
+            change=torch.where(done, state.change, change)
+            if state.temperature == 1
+            else state.change,
         )
 
     def status(self, state: MeanFieldState) -> Int[Tensor, "*batch"]:
@@ -104,7 +109,7 @@ class MeanField:
     def _update(
         self, each: ColourClass, beliefs: Float[Tensor, "*lead entries"], temperature: float
     ) -> Float[Tensor, "*lead entries"]:
-        """Eq. 2.19 for the variables of a class, at a temperature."""
+        """The fixed point's equation for the variables of a class, at a temperature."""
         graph = each.graph
         scores = log_softmin(graph, _mean_moves(graph, beliefs) / temperature)
         if self.schedule == "parallel" and self.damping > 0:
@@ -148,9 +153,7 @@ def _mean_moves(
     return total
 
 
-def _lower_bound(
-    problem: Problem, beliefs: Float[Tensor, "*lead entries"]
-) -> Float[Tensor, "..."]:
+def _lower_bound(problem: Problem, beliefs: Float[Tensor, "*lead entries"]) -> Float[Tensor, "..."]:
     """-F(q), a lower bound on log Z, in nats."""
     graph = problem.graph
     free = graph.constant - problem.total(entropy(graph, beliefs))

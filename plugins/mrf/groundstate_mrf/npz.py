@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -66,11 +66,13 @@ class NPZReader:
             form, parts = _write_group(group)
             forms[f"group_{number}_form"] = form
             arrays |= {f"group_{number}_{name}": value for name, value in parts.items()}
-        plain = {name: value.detach().cpu().numpy() for name, value in arrays.items()}
-        texts = {name: np.array(text) for name, text in forms.items()}
-        head = {"schema": np.array(SCHEMA), "version": np.array(VERSION)}
+        plain: dict[str, Any] = {
+            name: value.detach().cpu().numpy() for name, value in arrays.items()
+        }
+        plain |= {name: np.array(text) for name, text in forms.items()}
+        plain |= {"schema": np.array(SCHEMA), "version": np.array(VERSION)}
         with atomic(path) as draft, draft.open("wb") as file:
-            np.savez_compressed(file, **head, **texts, **plain)
+            np.savez_compressed(file, **plain)
 
 
 def _write_group(group: FactorGroup) -> tuple[str, Arrays]:
@@ -154,13 +156,13 @@ class _Arrays:
         array = self.raw(name)
         if array.dtype.kind not in "iu" or array.ndim != dimensions:
             self.fail(f"`{name}` to hold whole numbers in {dimensions} dimensions", self._is(array))
-        return torch.from_numpy(array.astype(np.int64))  # pyright: ignore[reportUnknownMemberType]
+        return torch.from_numpy(array.astype(np.int64))
 
     def real(self, name: str) -> Tensor:
         array = self.raw(name)
         if array.dtype not in (np.float32, np.float64) or bool(np.isnan(array).any()):
             self.fail(f"`{name}` to hold float32 or float64 without NaN", self._is(array))
-        return cast(Tensor, torch.from_numpy(array))  # pyright: ignore[reportUnknownMemberType]
+        return torch.from_numpy(array)
 
     def fail(self, expected: str, found: str) -> NoReturn:
         raise FormatError(self.path, None, expected, found)

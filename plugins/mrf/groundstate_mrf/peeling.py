@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundstate.factors import FactorGraph
+from groundstate_mrf.typed import pieces, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +84,10 @@ def peel(graph: FactorGraph, dtype: torch.dtype) -> Peeling:
     shares = torch.where(child, 0.0, shares).to(device)
     sizes = [len(each) for each in slots]
     return Peeling(
-        shares=shares.split(sizes),
+        shares=pieces(shares, sizes),
         roots=roots.to(device),
-        peeled=peeled.to(device).split([group.count for group in graph.groups]),
-        child=child.to(device).split(sizes),
+        peeled=pieces(peeled.to(device), [group.count for group in graph.groups]),
+        child=pieces(child.to(device), sizes),
         depth=depth.to(device),
     )
 
@@ -98,20 +99,20 @@ def _eliminate(
     order: Int[Tensor, " factors"],
 ) -> _Forest:
     sorting = variable.argsort(stable=True)
-    by_variable = [part.tolist() for part in sorting.split(degree.tolist())]
+    by_variable = [whole(part) for part in pieces(sorting, whole(degree))]
     mixed = torch.zeros(len(order), dtype=torch.int64).index_add(0, owner, variable)
     forest = _Forest(
-        owner=owner.tolist(),
-        variable=variable.tolist(),
+        owner=whole(owner),
+        variable=whole(variable),
         by_variable=by_variable,
-        remaining=order.tolist(),
-        mixed=mixed.tolist(),
+        remaining=whole(order),
+        mixed=whole(mixed),
         child_slots=[],
         parent=[-1] * len(order),
         roots=[],
     )
-    left: list[int] = degree.tolist()
-    waiting: list[int] = (degree == 1).nonzero().flatten().tolist()
+    left = whole(degree)
+    waiting = whole((degree == 1).nonzero().flatten())
     gone = bytearray(len(owner))
     while waiting:
         each = waiting.pop()

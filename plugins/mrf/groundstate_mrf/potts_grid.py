@@ -1,4 +1,4 @@
-"""`model/potts-grid`: learned label costs and couplings of a grid; two labels make an Ising model."""
+"""`model/potts-grid`: learned costs and couplings of a grid; two labels make an Ising model."""
 
 from typing import Annotated
 

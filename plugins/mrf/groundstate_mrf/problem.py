@@ -74,7 +74,7 @@ class Problem:
         new: Shaped[Tensor, "*lead places"],
         variables: Int[Tensor, " places"],
     ) -> Shaped[Tensor, "*lead places"]:
-        """`new`, but `old` in the problems that are done, so that a batch gives what a loop does."""
+        """`new`, but `old` in problems that are done, so that a batch gives what a loop does."""
         if not bool(done.any()):
             return new
         return torch.where(self.expand(done, variables), old, new)

@@ -1,8 +1,7 @@
 """`loss/pseudo-likelihood`: how unlikely each variable is, given all others.
 
-Besag: Statistical Analysis of Non-Lattice Data (1975); spec of structured models, eq. 2.26, with the
-unary term:  -1/N Σ_n Σ_i log p(x_i | x_rest), and p(x_i | x_rest) ∝ exp(-moves), for factors of any
-order and label counts of any kind.
+Besag: Statistical Analysis of Non-Lattice Data (1975):  -1/N Σ_n Σ_i log p(x_i | x_rest), where
+p(x_i | x_rest) ∝ exp(-moves), for factors of any order and any label counts.
 """
 
 from dataclasses import dataclass

@@ -1,18 +1,21 @@
 """`adapter/relaxation`: a pairwise discrete energy as a quadratic one, exact on every labelling.
 
-A label becomes one number per entry, 1 at the label and 0 elsewhere (spec of the Gaussian CRF, eq.
-1.10 to 1.12). On such vertices x² = x and the numbers of a variable add up to 1, so the energy may
-be rewritten until it is strictly convex:
+A label becomes one number per entry, 1 at the label and 0 elsewhere (Chandra, Kokkinos: Fast, Exact
+and Multi-Scale Inference for Semantic Image Segmentation with Deep Gaussian CRFs, 2016). On such
+vertices x² = x and the numbers of a variable add up to 1, so the energy may be rewritten until it
+is strictly convex:
 
-    E'(x) = c + θᵀx + ½ xᵀFx + Σ_i ½ g_i ‖x_i‖² + Σ_i ½ (s_i + λ_i)(‖x_i‖² - 1) - Σ_i t_i (1ᵀx_i - 1)
+    E'(x) = c + θᵀx + ½ xᵀFx + ½ Σ_i g_i ‖x_i‖² + ½ Σ_i (s_i + λ_i)(‖x_i‖² - 1)
+            - Σ_i t_i (1ᵀx_i - 1)
 
-A Potts factor is ½w‖x_i - x_j‖²: -w in F and w in the degrees g. Other tables are centred first (the
-means of their rows and columns are costs of labels) and their row sums go into s, so that the
+A Potts factor is ½w‖x_i - x_j‖²: -w in F and w in the degrees g. Other tables are centred first
+(the means of their rows and columns are costs of labels) and their row sums go into s, so that the
 matrix is at least λ. Neither F and g nor the centred tables see sums over labels, so t_i = (s_i +
-λ_i + Σθ_i) / L_i makes the minimiser's numbers add up to 1 for each variable: the multiplier of that
-constraint, which raises the bound as far as it can. min E' bounds min E from below.
+λ_i + Σθ_i) / L_i makes the minimiser's numbers add up to 1 for each variable: it is the multiplier
+of that constraint, which raises the bound as far as it can. min E' bounds min E from below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -25,7 +28,7 @@ from torch import Tensor
 from groundstate.adapter import Adapted
 from groundstate.energy import Energy, Views, evaluate_quadratic
 from groundstate.errors import ViewError
-from groundstate.factors import FactorGraph, FactorGroup
+from groundstate.factors import FactorGraph, FactorGroup, MessageGroup
 from groundstate.space import Real
 from groundstate.views import Quadratic
 from groundstate_mrf.bilinear import Form, GridForm, PottsForm, TableForm
@@ -34,6 +37,7 @@ from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.slots import add_at
 from groundstate_mrf.groups.tables import TableGroup
+from groundstate_mrf.pairwise import pair_tables
 from groundstate_mrf.problem import Problem, open_problem
 
 
@@ -74,7 +78,7 @@ class RelaxedEnergy:
 
     def multiply(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """A x."""
-        flat = x.reshape(*x.shape[: x.dim() - len(self.space.event_shape)], -1)
+        flat = x.flatten(x.dim() - len(self.space.event_shape))
         result = self.curvature * flat
         for form in self.forms:
             result = form.added(result, flat)
@@ -103,7 +107,7 @@ class Relaxation:
     def adapt(self, energy: Energy) -> Adapted:
         problem = open_problem(energy)
         graph = problem.graph
-        parts = [_part(group, graph) for group in graph.groups]
+        parts = [_part(group, graph) for each in graph.groups for group in _known(each, problem)]
         zero = graph.constant.new_zeros(len(graph.counts))
         cost = sum((part.cost for part in parts), start=graph.constant.new_zeros(graph.entries))
         spans = lowest(graph, cost) + lowest(graph, -cost)
@@ -123,7 +127,7 @@ class Relaxation:
         )
 
         def decode(x: Tensor) -> Tensor:
-            flat = x.reshape(*x.shape[: x.dim() - len(relaxed.space.event_shape)], -1)
+            flat = x.flatten(x.dim() - len(relaxed.space.event_shape))
             return problem.configuration(graph.best_labels(-flat))
 
         return Adapted(energy=relaxed, decode=decode, bound_transfers=True)
@@ -137,6 +141,23 @@ class _Part:
     degree: Float[Tensor, "*batch variables"]
     shift: Float[Tensor, "*batch variables"]
     form: Form | None
+
+
+def _known(group: FactorGroup, problem: Problem) -> Sequence[FactorGroup]:
+    """The group itself where its form is known, else its tables."""
+    if isinstance(group, GridPottsGroup | PottsGroup):
+        return [group]
+    if isinstance(group, TableGroup) and group.order <= 2:
+        return [group]
+    if "messages" in group.serves and isinstance(group, MessageGroup):
+        tables = pair_tables(group, problem.graph, _batch(problem))
+        if tables is not None:
+            return tables
+    raise ViewError(
+        f"only factors of one or two variables that serve 'messages' can be relaxed to a quadratic "
+        f"energy, but there is a {type(group).__name__} with others; choose a solver that takes "
+        "them as they are, such as solver/icm or solver/mean-field"
+    )
 
 
 def _part(group: FactorGroup, graph: FactorGraph) -> _Part:
@@ -160,11 +181,7 @@ def _part(group: FactorGroup, graph: FactorGraph) -> _Part:
     if isinstance(group, TableGroup) and group.order == 2:
         _check_finite(group.tables)
         return _table_part(group, graph)
-    raise ViewError(
-        f"only factors of one or two variables can be relaxed to a quadratic energy, but there is "
-        f"a {type(group).__name__} of more; choose a solver that takes them as they are, such as "
-        "solver/icm or solver/mean-field"
-    )
+    raise AssertionError(f"{type(group).__name__} is none of the known forms")
 
 
 def _potts_form(group: GridPottsGroup | PottsGroup, edges: PottsGroup) -> Form:

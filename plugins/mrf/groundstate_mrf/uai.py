@@ -25,6 +25,7 @@ from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.tables import TableGroup
 from groundstate_mrf.tokens import Tokens
+from groundstate_mrf.typed import reals, whole
 
 Factor = tuple[tuple[int, ...], Float[Tensor, "..."]]
 _SPREAD = 600.0
@@ -74,12 +75,12 @@ class UAIReader:
             factors += list_factors(group, graph)
         with atomic(path) as draft, draft.open("w", encoding="utf-8") as file:
             parts = [(scope, part) for scope, table in factors for part in _representable(table)]
-            labels = graph.counts.tolist()
+            labels = whole(graph.counts)
             file.write(f"MARKOV\n{len(labels)}\n{' '.join(map(str, labels))}\n{len(parts)}\n")
             for scope, _ in parts:
                 file.write(" ".join(map(str, (len(scope), *scope))) + "\n")
             for _, part in parts:
-                values = " ".join(map(repr, (-part).exp().flatten().tolist()))
+                values = " ".join(map(repr, reals((-part).exp().flatten())))
                 file.write(f"\n{part.numel()}\n {values}\n")
 
 
@@ -90,7 +91,7 @@ def list_factors(group: FactorGroup, graph: FactorGraph, limit: int = 1 << 20) -
         ViewError: if a factor has more than `limit` joint labels.
     """
     scopes: list[list[int]] = [[] for _ in range(group.count)]
-    for owner, variable in zip(group.owners.tolist(), group.slots.tolist(), strict=True):
+    for owner, variable in zip(whole(group.owners), whole(group.slots), strict=True):
         scopes[owner].append(variable)
     for each, table in enumerate(_tables(group, graph, scopes, limit)):
         yield tuple(scopes[each]), table.detach().to(torch.float64).cpu()
@@ -107,7 +108,7 @@ def _tables(
         differs = ~torch.eye(group.labels, dtype=torch.bool, device=weights.device)
         yield from torch.where(differs, weights[..., None, None], 0.0)
         return
-    counts: list[int] = graph.counts.tolist()
+    counts = whole(graph.counts)
     for each, scope in enumerate(scopes):
         shape = [counts[variable] for variable in scope]
         if prod(shape) > limit:

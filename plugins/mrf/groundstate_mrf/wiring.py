@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundstate.factors import FactorGraph, MessageGroup
+from groundstate_mrf.typed import split_axis
 
 Messages = tuple[Float[Tensor, "..."], ...]
 INFINITY = float("inf")
@@ -37,7 +38,7 @@ class Wire:
     def lowest(self, values: Float[Tensor, "*batch places"]) -> Float[Tensor, "*batch slots"]:
         """The lowest value of each slot."""
         if self.width is not None:
-            return values.unflatten(-1, (-1, self.width)).amin(-1)
+            return split_axis(values, (-1, self.width)).amin(-1)
         empty = values.new_full((*values.shape[:-1], self.slots), INFINITY)
         return empty.scatter_reduce(-1, self.slot.expand(values.shape), values, "amin")
 
@@ -85,12 +86,14 @@ def incoming(
     return torch.where(message.isinf(), INFINITY, rest)
 
 
-def normalised(each: Wire, message: Float[Tensor, "*batch places"]) -> Float[Tensor, "*batch places"]:
+def normalised(
+    each: Wire, message: Float[Tensor, "*batch places"]
+) -> Float[Tensor, "*batch places"]:
     """Messages whose lowest is 0; those that forbid all labels are left infinite."""
     lowest = each.lowest(message)
     lowest = torch.where(lowest.isfinite(), lowest, 0.0)
     if each.width is not None:
-        return (message.unflatten(-1, (-1, each.width)) - lowest.unsqueeze(-1)).flatten(-2)
+        return (split_axis(message, (-1, each.width)) - lowest.unsqueeze(-1)).flatten(-2)
     return message - lowest[..., each.slot]
 
 

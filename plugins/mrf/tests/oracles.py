@@ -4,6 +4,7 @@ import itertools
 from math import prod
 
 import torch
+
 from groundstate_mrf.factor_graph import cardinality, factor_graph, potts_edges
 
 
@@ -17,7 +18,9 @@ def all_entries(counts, labels):
     return torch.cat(hot, -1)
 
 
-def random_problem(seed, *, variables=5, batch=(), infinite=0.0, order=3, dtype=torch.float64, same=0):
+def random_problem(
+    seed, *, variables=5, batch=(), infinite=0.0, order=3, dtype=torch.float64, same=0
+):
     """Tables of orders 1 to `order`, Potts edges of both signs, two cardinality factors."""
     rng = torch.Generator().manual_seed(seed)
 
@@ -31,19 +34,27 @@ def random_problem(seed, *, variables=5, batch=(), infinite=0.0, order=3, dtype=
     counts = [same or int(n) for n in torch.randint(1, 4, (variables,), generator=rng)]
     if not same:
         counts = [*counts[: variables - 3], 2, 2, 2]
-    listed = [((i,), torch.randn(*batch, n, generator=rng, dtype=dtype)) for i, n in enumerate(counts)]
+    listed = [
+        ((i,), torch.randn(*batch, n, generator=rng, dtype=dtype)) for i, n in enumerate(counts)
+    ]
     for size in range(2, order + 1):
         for _ in range(3):
             scope = torch.randperm(variables, generator=rng)[:size].tolist()
             listed.append((tuple(scope), normal(*(counts[i] for i in scope))))
     tensor = torch.tensor(counts)
     binary = [i for i, n in enumerate(counts) if n == 2]
-    pairs = torch.combinations(torch.tensor(binary))[:4] if len(binary) > 1 else torch.zeros(0, 2).long()
+    pairs = (
+        torch.combinations(torch.tensor(binary))[:4]
+        if len(binary) > 1
+        else torch.zeros(0, 2).long()
+    )
     groups = [potts_edges(tensor, pairs, normal(len(pairs)))] if len(pairs) else []
     if len(binary) >= 2:
         cliques = [binary, binary[-2:]]
         groups.append(cardinality(tensor, cliques, [normal(len(c) + 1) for c in cliques]))
-    return factor_graph(counts, listed, *groups, constant=torch.randn(batch, generator=rng, dtype=dtype))
+    return factor_graph(
+        counts, listed, *groups, constant=torch.randn(batch, generator=rng, dtype=dtype)
+    )
 
 
 def table_energy(counts, listed, labels):

@@ -17,6 +17,7 @@ from torch import Tensor
 from groundstate.factors import Service
 from groundstate_mrf.groups.counting import Clique, lowest_messages, mean_messages, soft_messages
 from groundstate_mrf.groups.slots import add_at, take
+from groundstate_mrf.typed import distinct, split_axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +52,20 @@ class CardinalityGroup:
     def serves(self) -> frozenset[Service]:
         return frozenset({"moves", "messages", "expectations"})
 
-    @cached_property
+    @property
     def count(self) -> int:
-        return int(self.owners[-1]) + 1 if len(self.owners) else 0
+        return self._count
 
     @cached_property
+    def _count(self) -> int:
+        return int(self.owners[-1]) + 1 if len(self.owners) else 0
+
+    @property
     def entries(self) -> Int[Tensor, " group_entries"]:
+        return self._entries
+
+    @cached_property
+    def _entries(self) -> Int[Tensor, " group_entries"]:
         return self._pairs.flatten()
 
     def energies(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch factors"]:
@@ -92,7 +101,7 @@ class CardinalityGroup:
     def messages(
         self, incoming: Float[Tensor, "*batch group_entries"], temperature: float
     ) -> Float[Tensor, "*batch group_entries"]:
-        pairs = incoming.unflatten(-1, (-1, 2))
+        pairs = split_axis(incoming, (-1, 2))
         sent = torch.zeros_like(pairs)
         for clique in self._cliques:
             costs = take(pairs.movedim(-1, 0), clique.slots)
@@ -152,9 +161,9 @@ class CardinalityGroup:
     def _cliques(self) -> list[Clique]:
         """The factors in classes of size up to 1, 2, 4, ...: padding at most doubles the work."""
         begin = self._sizes.cumsum(0) - self._sizes
-        power = (self._sizes - 1).clamp(min=0).to(torch.float64).add(1).log2().ceil()
+        power = (self._sizes - 1).clamp(min=0).to(torch.float64).add(1).log2().ceil().long()
         classes: list[Clique] = []
-        for each in power.unique().tolist():
+        for each in distinct(power):
             factors = (power == each).nonzero().flatten()
             sizes = self._sizes[factors]
             place = torch.arange(int(sizes.max()), device=sizes.device)

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-
 INFINITY = float("inf")
 
 
@@ -56,8 +55,12 @@ def lowest_messages(
     sums = torch.where(places < forced.sum(-1, keepdim=True), INFINITY, sums)
     forced_sorted = forced.expand_as(order).gather(-1, order)
     messages = [
-        _without_one(values[..., label : values.shape[-1] - 1 + label], sums, sorted_difference,
-                     forced_sorted)
+        _without_one(
+            values[..., label : values.shape[-1] - 1 + label],
+            sums,
+            sorted_difference,
+            forced_sorted,
+        )
         for label in (0, 1)
     ]
     back = order.argsort(-1)
@@ -73,7 +76,7 @@ def _without_one(
     difference: Float[Tensor, "..."],
     forced: Bool[Tensor, "..."],
 ) -> Float[Tensor, "..."]:
-    """min over k of values[k] plus the k smallest differences but one's own, in sorted order."""
+    """Min over k of values[k] plus the k smallest differences but one's own, in sorted order."""
     below = (values + sums[..., :-1]).cummin(-1).values
     above = (values + sums[..., 1:]).flip(-1).cummin(-1).values.flip(-1)
     nothing = torch.full_like(above[..., :1], INFINITY)
@@ -97,7 +100,9 @@ def soft_messages(
     for place in reversed(range(off.shape[-1])):
         last = behind[-1]
         behind.append(
-            torch.logaddexp(last[..., :-1] + off[..., place, None], last[..., 1:] + on[..., place, None])
+            torch.logaddexp(
+                last[..., :-1] + off[..., place, None], last[..., 1:] + on[..., place, None]
+            )
         )
     behind.reverse()
     ahead = torch.zeros_like(off[..., :1])

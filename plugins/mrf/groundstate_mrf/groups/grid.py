@@ -12,12 +12,12 @@ from torch import Tensor
 from groundstate.factors import Service
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.slots import mean_weight
+from groundstate_mrf.typed import common_shape, split_axis
 
 EIGHT = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Right, down, and the two diagonals: half of the 8 neighbours, each edge once."""
 
 Slices = tuple[EllipsisType, slice, slice]
-_SHARE = 8
 
 
 def neighbours(offset: tuple[int, int]) -> tuple[Slices, Slices]:
@@ -75,16 +75,28 @@ class GridPottsGroup:
     def count(self) -> int:
         return self.weights.shape[-2] * self.weights.shape[-1]
 
-    @cached_property
+    @property
     def owners(self) -> Int[Tensor, " slots"]:
+        return self._owners
+
+    @cached_property
+    def _owners(self) -> Int[Tensor, " slots"]:
         return self.edges.owners
 
-    @cached_property
+    @property
     def slots(self) -> Int[Tensor, " slots"]:
-        return self.edges.slots
+        return self._slots
 
     @cached_property
+    def _slots(self) -> Int[Tensor, " slots"]:
+        return self.edges.slots
+
+    @property
     def entries(self) -> Int[Tensor, " group_entries"]:
+        return self._entries
+
+    @cached_property
+    def _entries(self) -> Int[Tensor, " group_entries"]:
         return self.edges.entries
 
     @property
@@ -100,7 +112,7 @@ class GridPottsGroup:
 
     def energies(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch factors"]:
         grid = labels[..., self.start : self.start + self.height * self.width]
-        grid = grid.unflatten(-1, (self.height, self.width))
+        grid = split_axis(grid, (self.height, self.width))
         here, there = neighbours(self.offset)
         return torch.where(grid[here] != grid[there], self.weights, 0.0).flatten(-2)
 
@@ -108,18 +120,13 @@ class GridPottsGroup:
         grid = labels[..., self.start : self.start + self.height * self.width]
         label = torch.arange(self.labels, device=labels.device)
         differs = (grid.unsqueeze(-1) != label).to(self.weights.dtype)
-        return self._prices(differs.unflatten(-2, (self.height, self.width)))
+        return self._prices(split_axis(differs, (self.height, self.width), -2))
 
     def minima(self) -> Float[Tensor, "*batch factors"]:
         return self.edges.minima()
 
-    def touching(self, variables: Bool[Tensor, " variables"]) -> "GridPottsGroup | PottsGroup":
-        touched = variables[self._pairs + self.start].any(-1)
-        if _SHARE * int(touched.sum()) < self.count:
-            return self.edges.touching(variables)
-        # for a good part of a grid slices are still the fastest: the rest stays, at weight 0
-        weights = torch.where(touched.reshape(self.weights.shape[-2:]), self.weights, 0.0)
-        return replace(self, weights=weights)
+    def touching(self, variables: Bool[Tensor, " variables"]) -> PottsGroup:
+        return self.edges.touching(variables)
 
     def shifted(self, *, variables: int, entries: int, total: int) -> Self:
         return replace(self, start=self.start + variables, first=self.first + entries, total=total)
@@ -150,7 +157,7 @@ class GridPottsGroup:
         here, there = ((*place, slice(None)) for place in neighbours(self.offset))
         # weights per entry: a broadcast over the short label axis is ten times slower
         price = self.weights.unsqueeze(-1).expand(*self.weights.shape, self.labels).contiguous()
-        batch = torch.broadcast_shapes(differs.shape[:-3], price.shape[:-3])
+        batch = common_shape(differs.shape[:-3], price.shape[:-3])
         result = differs.new_zeros((*batch, *differs.shape[-3:]))
         if self._forbids:
             result[here].add_(mean_weight(price, differs[there]))
@@ -168,7 +175,7 @@ class GridPottsGroup:
         self, values: Float[Tensor, "*batch entries"]
     ) -> Float[Tensor, "*batch height width labels"]:
         end = self.first + self.height * self.width * self.labels
-        return values[..., self.first : end].unflatten(-1, (self.height, self.width, self.labels))
+        return split_axis(values[..., self.first : end], (self.height, self.width, self.labels))
 
     @cached_property
     def _pairs(self) -> Int[Tensor, "edges 2"]:
@@ -181,4 +188,3 @@ class GridPottsGroup:
     @cached_property
     def _forbids(self) -> bool:
         return bool(self.weights.isinf().any())
-

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from groundstate.factors import Service
 from groundstate_mrf.groups.slots import add_at, mean_weight, take
+from groundstate_mrf.typed import split_axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,28 @@ class PottsGroup:
     def count(self) -> int:
         return len(self.edges)
 
-    @cached_property
+    @property
     def owners(self) -> Int[Tensor, " slots"]:
+        return self._owners
+
+    @cached_property
+    def _owners(self) -> Int[Tensor, " slots"]:
         return torch.arange(self.count, device=self.edges.device).repeat_interleave(2)
 
-    @cached_property
+    @property
     def slots(self) -> Int[Tensor, " slots"]:
-        return self.edges.flatten()
+        return self._slots
 
     @cached_property
+    def _slots(self) -> Int[Tensor, " slots"]:
+        return self.edges.flatten()
+
+    @property
     def entries(self) -> Int[Tensor, " group_entries"]:
+        return self._entries
+
+    @cached_property
+    def _entries(self) -> Int[Tensor, " group_entries"]:
         return self._places.flatten()
 
     def energies(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch factors"]:
@@ -83,7 +96,7 @@ class PottsGroup:
     def messages(
         self, incoming: Float[Tensor, "*batch group_entries"], temperature: float
     ) -> Float[Tensor, "*batch group_entries"]:
-        facing = incoming.unflatten(-1, (self.count, 2, self.labels)).flip(-2)
+        facing = split_axis(incoming, (self.count, 2, self.labels)).flip(-2)
         weights = self.weights[..., None, None]
         return potts_messages(facing, weights, temperature).flatten(-3)
 
@@ -119,14 +132,14 @@ def potts_messages(
     if bool((weights >= 0).all()):
         # to leave the label out of the minimum changes nothing where differing costs
         return torch.minimum(incoming, incoming.amin(-1, keepdim=True) + weights)
-    lowest, second = incoming.topk(2, dim=-1, largest=False).values.split(1, -1)
+    lowest, second = incoming.topk(2, dim=-1, largest=False).values.chunk(2, -1)
     # the cheapest other label; on ties the second lowest equals the lowest
     others = torch.where(incoming == lowest, second, lowest)
     return torch.minimum(incoming, others + weights)
 
 
 def _others(scores: Float[Tensor, "*shape labels"]) -> Float[Tensor, "*shape labels"]:
-    """log Σ exp over all labels but one, for each: sums from both ends, without subtracting."""
+    """Log Σ exp over all labels but one, for each: sums from both ends, without subtracting."""
     nothing = torch.full_like(scores[..., :1], float("-inf"))
     before = torch.cat([nothing, scores[..., :-1].logcumsumexp(-1)], -1)
     after = torch.cat([scores[..., 1:].flip(-1).logcumsumexp(-1).flip(-1), nothing], -1)

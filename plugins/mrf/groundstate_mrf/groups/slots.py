@@ -31,5 +31,5 @@ def take(
 def mean_weight(
     weight: Float[Tensor, "..."], probability: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
-    """weight · probability, where nothing times infinity is nothing."""
+    """Weight · probability, where nothing times infinity is nothing."""
     return torch.where(probability > 0, weight * probability, 0.0)

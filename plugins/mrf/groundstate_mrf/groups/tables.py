@@ -15,6 +15,7 @@ from torch import Tensor
 
 from groundstate.factors import Service
 from groundstate_mrf.groups.slots import add_at, take
+from groundstate_mrf.typed import pieces, split_axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +65,28 @@ class TableGroup:
     def count(self) -> int:
         return len(self.scope)
 
-    @cached_property
+    @property
     def owners(self) -> Int[Tensor, " slots"]:
+        return self._owners
+
+    @cached_property
+    def _owners(self) -> Int[Tensor, " slots"]:
         return torch.arange(self.count, device=self.scope.device).repeat_interleave(self.order)
 
-    @cached_property
+    @property
     def slots(self) -> Int[Tensor, " slots"]:
-        return self.scope.flatten()
+        return self._slots
 
     @cached_property
+    def _slots(self) -> Int[Tensor, " slots"]:
+        return self.scope.flatten()
+
+    @property
     def entries(self) -> Int[Tensor, " group_entries"]:
+        return self._entries
+
+    @cached_property
+    def _entries(self) -> Int[Tensor, " group_entries"]:
         return torch.cat(self.places, -1).flatten()
 
     def energies(self, labels: Int[Tensor, "*batch variables"]) -> Float[Tensor, "*batch factors"]:
@@ -109,7 +122,7 @@ class TableGroup:
         lead = incoming.shape[:-1]
         if self.order == 1:
             return self._flat.expand(*lead, *self._flat.shape[-2:]).flatten(-2)
-        parts = self._spread(incoming.unflatten(-1, (self.count, -1)).split(self.widths, -1))
+        parts = self._spread(pieces(split_axis(incoming, (self.count, -1)), self.widths))
         sent: list[Tensor] = []
         for place, width in enumerate(self.widths):
             cost = self.tables
@@ -190,7 +203,7 @@ class TableGroup:
         """One array per place, shaped to broadcast against the tables."""
         ones = [1] * self.order
         return [
-            part.unflatten(-1, [*ones[:place], -1, *ones[place + 1 :]])
+            split_axis(part, [*ones[:place], -1, *ones[place + 1 :]])
             for place, part in enumerate(parts)
         ]
 
@@ -213,7 +226,7 @@ class TableGroup:
                 continue
             # of the axes after this place only the kept one is left
             after = [1] if kept is not None and kept > place else []
-            part = parts[place].unflatten(-1, [1] * place + [-1, *after])
+            part = split_axis(parts[place], [1] * place + [-1, *after])
             weighted = (weighted * part).sum(-1 - len(after))
         return weighted
 
