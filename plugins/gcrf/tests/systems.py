@@ -1,5 +1,7 @@
 """Problems that several test files use."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -58,7 +60,9 @@ def dense_energy(matrix: Tensor, linear: Tensor, *, floor: Tensor | None = None)
 
 def spd(n: int, seed: int, condition: float = 40.0) -> Tensor:
     """A symmetric matrix with eigenvalues spread evenly in the logarithm from 1 to `condition`."""
-    basis = torch.linalg.qr(torch.randn(n, n, generator=generator(seed), dtype=torch.float64)).Q
+    basis = cast(
+        Tensor, torch.linalg.qr(torch.randn(n, n, generator=generator(seed), dtype=torch.float64)).Q
+    )
     eigenvalues = torch.logspace(0, torch.tensor(condition).log10().item(), n, dtype=torch.float64)
     matrix = (basis * eigenvalues) @ basis.mT
     return 0.5 * (matrix + matrix.mT)
@@ -67,3 +71,8 @@ def spd(n: int, seed: int, condition: float = 40.0) -> Tensor:
 def dense_of(energy: GridGcrf) -> Tensor:
     """A over the flattened pixels."""
     return dense_matrix(energy.quadratic, energy.space)
+
+
+def smallest_eigenvalue(matrix: Tensor) -> float:
+    values = cast(Tensor, torch.linalg.eigvalsh(matrix))
+    return float(values[0])

@@ -1,0 +1,18 @@
+"""Compiles the kernels of this plugin, so that no time budget is spent on it: `python -m ...warm`."""
+
+import torch
+
+from groundstate.move import to
+from groundstate.solving import solve
+from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.examples import grids
+
+
+def warm() -> None:
+    """Solve one small problem in each floating-point type; numba keeps what it compiles."""
+    for dtype in (torch.float32, torch.float64):
+        solve(to(grids()[0], dtype=dtype), ConjugateGradients(tolerance=1e-3))
+
+
+if __name__ == "__main__":
+    warm()
