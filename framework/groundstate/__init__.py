@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from groundstate.learning import Needs as Needs
     from groundstate.learning import Source as Source
     from groundstate.move import to as to
+    from groundstate.pipeline import run as run
     from groundstate.registry import Registry as Registry
     from groundstate.registry import load as load
     from groundstate.solution import Record as Record
@@ -126,6 +127,7 @@ _WHERE = {
     "hookimpl": "groundstate.hooks",
     "infer": "groundstate.inference",
     "load": "groundstate.registry",
+    "run": "groundstate.pipeline",
     "solve": "groundstate.solving",
     "to": "groundstate.move",
     "union": "groundstate.unions",

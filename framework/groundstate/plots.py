@@ -95,7 +95,8 @@ def _figure() -> tuple[Any, Any]:
 
 def _svg(figure: Any, axes: Any) -> str:
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize="small")
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()

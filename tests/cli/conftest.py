@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from groundstate.cli import main
 
 HERE = Path(__file__).parent

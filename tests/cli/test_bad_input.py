@@ -22,7 +22,7 @@ def refused(groundstate: Command, here: Path, *arguments: str) -> str:
 def line_of(here: Path, text: str) -> str:
     """`FILE:LINE` of the first line of the registry that has the text."""
     lines = (here / "registry.toml").read_text().splitlines()
-    return f"{here / 'registry.toml'}:{next(i for i, l in enumerate(lines, 1) if text in l)}"
+    return f"{here / 'registry.toml'}:{next(i for i, line in enumerate(lines, 1) if text in line)}"
 
 
 ASSIGNMENTS = [
@@ -118,7 +118,9 @@ def test_a_setting_of_a_preset_is_blamed_where_it_is_written(
 
 
 def test_presets_in_a_circle(groundstate: Command, here: Path) -> None:
-    circle = '[presets."solver/wander"]\nextends = "slow"\n[presets.slow]\nextends = "solver/wander"'
+    circle = (
+        '[presets."solver/wander"]\nextends = "slow"\n[presets.slow]\nextends = "solver/wander"'
+    )
     (here / "registry.toml").write_text(
         REGISTRY.replace('[presets."solver/wander"]\nrate = 0.2', circle)
     )
@@ -167,7 +169,9 @@ def test_output_that_cannot_be_written(
 
 
 @pytest.mark.parametrize("command", [["run", "dots"], ["fit", "learn"]])
-def test_output_that_is_somebody_elses(command: list[str], groundstate: Command, here: Path) -> None:
+def test_output_that_is_somebody_elses(
+    command: list[str], groundstate: Command, here: Path
+) -> None:
     (here / "thesis").mkdir()
     (here / "thesis" / "chapter.tex").touch()
     message = refused(groundstate, here, *command, "--out", "thesis")
@@ -186,9 +190,7 @@ def test_output_that_is_somebody_elses(command: list[str], groundstate: Command,
         (b"\xff\xfe", "it is no text"),
     ],
 )
-def test_records(
-    content: str | bytes | None, words: str, groundstate: Command, here: Path
-) -> None:
+def test_records(content: str | bytes | None, words: str, groundstate: Command, here: Path) -> None:
     path = here / "record.json"
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -271,7 +273,9 @@ def test_strokes_of_another_size(groundstate: Command, here: Path) -> None:
         "--set",
         "dataset.strokes=strokes.png",
     )
-    assert message.startswith("dataset/photo: Strokes must have the photo's size, 64 x 48; got 32 x 48")
+    assert message.startswith(
+        "dataset/photo: Strokes must have the photo's size, 64 x 48; got 32 x 48"
+    )
     assert "32" in message and "64" in message
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli import workshop
 from tests.cli.conftest import Command, files
+from torch import Tensor
+
+from groundstate.plots import picture_png
 
 Start = Callable[..., subprocess.Popen[str]]
-SLOW = ["--set", "steps=1000000", "--set", "compare.0.sleep=0.01"]
 
 
 def when(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -32,9 +33,15 @@ def test_a_process_that_is_stopped_leaves_its_report(
     flag = here / "flag"
     source = (here / "workshop.py").read_text()
     (here / "workshop.py").write_text(
-        source.replace("        done = int(", f"        open({str(flag)!r}, 'w').close()\n        done = int(", 1)
+        source.replace(
+            "        done = int(",
+            f"        open({str(flag)!r}, 'w').close()\n        done = int(",
+            1,
+        )
     )
-    process = started("run", "dots", "--json", "--set", "steps=1000000", "--set", "solver.sleep=0.01")
+    process = started(
+        "run", "dots", "--json", "--set", "steps=1000000", "--set", "solver.sleep=0.01"
+    )
     when(flag.exists, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -129,16 +136,16 @@ def test_before_there_is_anything_nothing_is_left(
 def test_while_the_report_is_written_nothing_is_lost(
     groundstate: Command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from groundstate import report
+    drawn = picture_png
 
-    drawn = report.picture_png
+    name = "groundstate.report.picture_png"
 
-    def interrupted(picture: object) -> bytes:
+    def interrupted(picture: Tensor) -> bytes:
         signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(report, "picture_png", drawn)
-        return drawn(picture)  # pyright: ignore[reportArgumentType]
+        monkeypatch.setattr(name, drawn)
+        return drawn(picture)
 
-    monkeypatch.setattr(report, "picture_png", interrupted)
+    monkeypatch.setattr(name, interrupted)
     done = groundstate("run", "dots")
     assert done.code == 0, done.err
     assert (here / "runs/dots/report.html").is_file()
@@ -167,7 +174,3 @@ def test_stopping_a_fit_keeps_its_checkpoint(
     whole = groundstate("fit", "learn", "--json", "--out", "runs/whole")
     assert rest.data["steps"] == whole.data["steps"] == 40
     assert rest.data["metrics"] == whole.data["metrics"]
-
-
-def test_the_workshop_is_the_one_that_is_copied() -> None:
-    assert Path(workshop.__file__).name == "workshop.py"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Command, files
@@ -45,7 +46,15 @@ def test_the_report_needs_no_other_file(groundstate: Command, here: Path) -> Non
     assert "find the &lt;dots&gt;" in page
     assert page.count("data:image/png;base64,") == 3
     assert "<svg" in page
-    for outside in ("src='http", 'src="http', "href='http", 'href="http', "url(http", "@import", "<script"):
+    for outside in (
+        "src='http",
+        'src="http',
+        "href='http",
+        'href="http',
+        "url(http",
+        "@import",
+        "<script",
+    ):
         assert outside not in page
 
 
@@ -61,7 +70,7 @@ def test_the_record_has_all_it_takes_to_repeat(groundstate: Command, here: Path)
     assert not record["interrupted"]
 
 
-def digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, Any]:
     record = json.loads((folder / "record.json").read_text())
     return {row["solver"]: (row["digest"], row["energy"]) for row in record["solutions"]}
 
@@ -174,7 +183,8 @@ def test_a_metric_that_fails_costs_only_itself(groundstate: Command, here: Path)
         (here / "registry.toml")
         .read_text()
         .replace(
-            'metrics = ["metric/distance"]', 'metrics = [{ use = "metric/distance", broken = true }]'
+            'metrics = ["metric/distance"]',
+            'metrics = [{ use = "metric/distance", broken = true }]',
         )
     )
     done = groundstate("run", "dots", "--json")
@@ -185,9 +195,7 @@ def test_a_metric_that_fails_costs_only_itself(groundstate: Command, here: Path)
     assert (here / "runs" / "dots" / "report.html").is_file()
 
 
-def test_a_picture_that_cannot_be_drawn_costs_only_itself(
-    groundstate: Command, here: Path
-) -> None:
+def test_a_picture_that_cannot_be_drawn_costs_only_itself(groundstate: Command, here: Path) -> None:
     done = groundstate("run", "dots", "--set", "dataset.drawable=false")
     assert done.code == 0
     page = (here / "runs" / "dots" / "report.html").read_text()
@@ -196,9 +204,7 @@ def test_a_picture_that_cannot_be_drawn_costs_only_itself(
 
 
 def test_seconds_end_every_solver(groundstate: Command) -> None:
-    done = groundstate(
-        "run", "dots", "--seconds", "0.05", "--set", "steps=1000000", "--json"
-    )
+    done = groundstate("run", "dots", "--seconds", "0.05", "--set", "steps=1000000", "--json")
     assert done.code == 0
     assert [row["status"] for row in done.data["solutions"]] == ["out of time"] * 2
     assert all(row["seconds"] < 0.5 for row in done.data["solutions"])

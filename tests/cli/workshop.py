@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt
+from torch import Tensor, nn
+
 from groundstate import Component, hookimpl
 from groundstate.energy import Energy, QuadraticEnergy, view
 from groundstate.learning import Batch, Loss, Source
@@ -14,7 +16,6 @@ from groundstate.solver import Deadline, State, generator_from
 from groundstate.space import Real
 from groundstate.status import Status
 from groundstate.views import Quadratic
-from torch import Tensor, nn
 
 F64 = torch.float64
 
@@ -251,5 +252,10 @@ def groundstate_components() -> Iterable[Component]:
         kind, name = key.split("/")
         views: dict[str, Any] = dict(more)
         yield Component(
-            kind=kind, name=name, target=target, summary=f"{name}, for tests", examples=none, **views
+            kind=kind,
+            name=name,
+            target=target,
+            summary=f"{name}, for tests",
+            examples=none,
+            **views,
         )
