@@ -23,7 +23,7 @@ MODULES = sorted(
     path
     for folder in ("framework", "plugins", "benchmarks")
     for path in (ROOT / folder).rglob("*.py")
-    if ".venv" not in path.parts
+    if "tests" not in path.parts
 )
 LONGEST = 400
 

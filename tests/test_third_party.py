@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import Environment
 
 OUTSIDE = Path(__file__).parent / "third_party"
@@ -40,8 +41,9 @@ def test_installed_solver_is_listed_run_checked_and_gone_again(
     assert mine["energy"][0] == pytest.approx(shipped["energy"][0], rel=1e-6)
     assert Path(told["report"]).is_file()
 
-    checked = environment.groundstate("check", DISTRIBUTION)
-    assert "solver/descent" in checked.stdout
+    checked = json.loads(environment.groundstate("check", DISTRIBUTION, "--json").stdout)
+    assert checked["ok"] and checked["components"] == ["solver/descent"]
+    assert checked["implied_run"] == checked["implied"] > 0
 
     environment.uninstall(DISTRIBUTION)
     assert "solver/descent" not in keys("solver")
@@ -78,5 +80,5 @@ def test_local_module_runs_by_name(environment: Environment, project: Path) -> N
 
 
 def test_local_module_is_checked_by_the_laws(environment: Environment, project: Path) -> None:
-    checked = environment.groundstate("check", "my-solver", cwd=project)
-    assert "solver/jacobi" in checked.stdout and "energy/springs" in checked.stdout
+    checked = environment.groundstate("check", "my-solver", "--json", cwd=project)
+    assert json.loads(checked.stdout)["components"] == ["energy/springs", "solver/jacobi"]

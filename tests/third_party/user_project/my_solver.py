@@ -59,9 +59,9 @@ def springs(
 
 @dataclass(frozen=True, kw_only=True)
 class Iterating(gs.State):
-    """Which problems are done."""
+    """What is known of each problem."""
 
-    done: Tensor
+    verdict: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +79,25 @@ class Jacobi:
     def init(self, energy: gs.Energy, x0: Tensor | None, rng: torch.Generator) -> Iterating:
         quadratic = gs.view(energy, gs.Quadratic)
         x = torch.zeros_like(quadratic.linear) if x0 is None else x0
-        return Iterating(x=x, done=torch.zeros(energy.space.batch_shape, dtype=torch.bool))
+        running = torch.full_like(energy.space.layout.sum(x), Status.RUNNING, dtype=torch.int64)
+        return Iterating(x=x, verdict=running)
 
     def step(self, energy: gs.Energy, state: Iterating, deadline: gs.Deadline) -> Iterating:
         quadratic, layout = gs.view(energy, gs.Quadratic), energy.space.layout
-        residual = quadratic.linear - quadratic.matvec(state.x)
-        small = layout.dot(residual, residual) <= self.tolerance**2 * layout.dot(
-            quadratic.linear, quadratic.linear
-        )
-        done = state.done | small
-        change = torch.where(layout.expand(done), 0.0, self.damping * residual / quadratic.diagonal)
-        return Iterating(x=state.x + change, done=done)
+        linear = quadratic.linear.expand_as(state.x)
+        residual = linear - quadratic.matvec(state.x)
+        length, scale = layout.dot(residual, residual), layout.dot(linear, linear)
+        bent = layout.dot(residual, quadratic.matvec(residual)) < 0
+        flat = quadratic.diagonal.expand_as(state.x) <= 0
+        bent = bent | (layout.sum(flat.to(torch.int64)) > 0)
+        verdict = state.verdict.clone()
+        running = verdict == Status.RUNNING
+        verdict[running & (length <= self.tolerance**2 * scale)] = Status.CONVERGED
+        verdict[running & bent] = Status.INDEFINITE  # downhill for ever
+        verdict[running & ~length.isfinite()] = Status.DIVERGED
+        moving = layout.expand(verdict == Status.RUNNING)
+        change = torch.where(moving, self.damping * residual / quadratic.diagonal, 0.0)
+        return Iterating(x=state.x + change, verdict=verdict)
 
     def status(self, state: Iterating) -> Tensor:
-        return torch.where(state.done, int(Status.CONVERGED), int(Status.RUNNING))
+        return state.verdict
