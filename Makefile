@@ -77,7 +77,9 @@ PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) constraints.txt
 	$(PIP) -r benchmarks/requirements.txt
 	touch $@
 
-# Kernels compiled on first use are compiled here, so that no time budget is spent on it.
+# Kernels compiled on first use are compiled here, so that no time budget is spent on it: a plugin
+# that has some has a module `warm`.
+WARMING := $(wildcard plugins/*/groundstate_*/warm.py)
 .venv/.warm: .venv/.installed $(shell grep -ls '^from numba' plugins/*/groundstate_*/*.py)
-	$(RUN)/python .ci/warm.py
+	for file in $(WARMING); do $(RUN)/python -m $$(basename $$(dirname $$file)).warm; done
 	touch $@
