@@ -114,7 +114,8 @@ def test_a_gaussian_of_a_real_photo_is_sampled(groundstate: Command, here: Path)
     Image.effect_noise((24, 16), 80).convert("RGB").save(here / "photo.png")
     made = groundstate("run", "colorize", "--set", "dataset.image=photo.png", "--out", "coloured")
     assert made.code == 0, made.err
-    done = groundstate("sample", "coloured", "-n", "2", "--json")
+    done = groundstate(
+        "sample", "coloured", "-n", "2", "--generator", "generator/perturb-and-map", "--json"
+    )
     assert done.code == 0, done.err
-    assert done.data["generator"] == "generator/perturb-and-map"
     assert done.data["shape"][0] == 2
