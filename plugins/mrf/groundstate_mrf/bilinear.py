@@ -1,7 +1,7 @@
 """Pairwise factors as bilinear forms of real numbers, one per entry: what `relaxation` adds up."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,6 +11,7 @@ from groundstate_mrf.groups.slots import take
 from groundstate_mrf.typed import split_axis
 
 
+@runtime_checkable
 class Form(Protocol):
     """A symmetric matrix without diagonal over the entries, Σ_ij x_iᵀ F_ij x_j."""
 

@@ -32,7 +32,7 @@ class BruteForceState(State):
     position: int
     size: int
     found: Float[Tensor, "*batch"]
-    log_weight: Float[Tensor, "*batch entries"] | None
+    log_weight: Float[Tensor, "..."] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Per-variable arithmetic on flat entries: label counts may differ, nothing is padded."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from groundstate.factors import FactorGraph
@@ -30,8 +30,8 @@ def add_up(
 
 
 def spread(
-    graph: FactorGraph, values: Float[Tensor, "*batch variables"]
-) -> Float[Tensor, "*batch entries"]:
+    graph: FactorGraph, values: Shaped[Tensor, "*batch variables"]
+) -> Shaped[Tensor, "*batch entries"]:
     """Each variable's value at each of its entries."""
     if graph.width is not None:
         return values.unsqueeze(-1).expand(*values.shape, graph.width).flatten(-2)

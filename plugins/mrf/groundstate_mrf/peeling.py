@@ -28,10 +28,10 @@ class Peeling:
         depth: in which round of the back-trace a variable gets its label; -1 in cyclic cores.
     """
 
-    shares: tuple[Float[Tensor, " slots"], ...]
+    shares: tuple[Float[Tensor, "..."], ...]
     roots: Bool[Tensor, " variables"]
-    peeled: tuple[Bool[Tensor, " factors"], ...]
-    child: tuple[Bool[Tensor, " slots"], ...]
+    peeled: tuple[Bool[Tensor, "..."], ...]
+    child: tuple[Bool[Tensor, "..."], ...]
     depth: Int[Tensor, " variables"]
 
 

@@ -42,7 +42,7 @@ class Problem:
         """Energy of each problem, in nats."""
         return self.energy(self.configuration(labels))
 
-    def total(self, values: Float[Tensor, "*lead variables"]) -> Float[Tensor, "..."]:
+    def total(self, values: Shaped[Tensor, "*lead variables"]) -> Shaped[Tensor, "..."]:
         """Sum over the variables of each problem."""
         if self.graph.segments is None:
             return values.sum(-1)
@@ -61,7 +61,7 @@ class Problem:
 
     def expand(
         self, values: Shaped[Tensor, "..."], variables: Int[Tensor, " places"]
-    ) -> Shaped[Tensor, "*lead places"]:
+    ) -> Shaped[Tensor, "..."]:
         """The value of the problem that each of these variables belongs to."""
         if self.graph.segments is None:
             return values.unsqueeze(-1)

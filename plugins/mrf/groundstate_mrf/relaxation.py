@@ -55,7 +55,7 @@ class RelaxedEnergy:
     """
 
     forms: tuple[Form, ...]
-    curvature: Float[Tensor, "*batch entries"]
+    curvature: Float[Tensor, "..."]
     linear: Float[Tensor, "*batch entries"]
     constant: Float[Tensor, "*batch"]
     floor: Float[Tensor, "*batch"]
@@ -137,9 +137,9 @@ class Relaxation:
 class _Part:
     """What one group adds to E'."""
 
-    cost: Float[Tensor, "*batch entries"]
-    degree: Float[Tensor, "*batch variables"]
-    shift: Float[Tensor, "*batch variables"]
+    cost: Float[Tensor, "..."]
+    degree: Float[Tensor, "..."]
+    shift: Float[Tensor, "..."]
     form: Form | None
 
 

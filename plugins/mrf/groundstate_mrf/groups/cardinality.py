@@ -8,7 +8,6 @@ Fast Exact Inference for Recursive Cardinality Models, 2012).
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -82,7 +81,7 @@ class CardinalityGroup:
         empty = self.values.new_full((*self.values.shape[:-1], self.count), float("inf"))
         return empty.scatter_reduce(-1, owner, self.values, "amin")
 
-    def touching(self, variables: Bool[Tensor, " variables"]) -> Self:
+    def touching(self, variables: Bool[Tensor, " variables"]) -> "CardinalityGroup":
         kept = torch.zeros(self.count, dtype=torch.bool, device=self.owners.device)
         kept[self.owners[variables[self.slots]]] = True
         slots = kept[self.owners]
@@ -94,7 +93,7 @@ class CardinalityGroup:
             values=self.values[..., kept[self._owner_of_value]],
         )
 
-    def shifted(self, *, variables: int, entries: int, total: int) -> Self:
+    def shifted(self, *, variables: int, entries: int, total: int) -> "CardinalityGroup":
         slots, first = self.slots + variables, self.first + entries
         return replace(self, slots=slots, first=first, total=total)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import EllipsisType
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -128,7 +127,7 @@ class GridPottsGroup:
     def touching(self, variables: Bool[Tensor, " variables"]) -> PottsGroup:
         return self.edges.touching(variables)
 
-    def shifted(self, *, variables: int, entries: int, total: int) -> Self:
+    def shifted(self, *, variables: int, entries: int, total: int) -> "GridPottsGroup":
         return replace(self, start=self.start + variables, first=self.first + entries, total=total)
 
     def messages(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -84,12 +83,12 @@ class PottsGroup:
     def minima(self) -> Float[Tensor, "*batch factors"]:
         return self.weights.clamp(max=0) if self.labels > 1 else torch.zeros_like(self.weights)
 
-    def touching(self, variables: Bool[Tensor, " variables"]) -> Self:
+    def touching(self, variables: Bool[Tensor, " variables"]) -> "PottsGroup":
         kept = variables[self.edges].any(-1)
         edges, first, weights = self.edges[kept], self.first[kept], self.weights[..., kept]
         return replace(self, edges=edges, first=first, weights=weights)
 
-    def shifted(self, *, variables: int, entries: int, total: int) -> Self:
+    def shifted(self, *, variables: int, entries: int, total: int) -> "PottsGroup":
         edges, first = self.edges + variables, self.first + entries
         return replace(self, edges=edges, first=first, total=total)
 

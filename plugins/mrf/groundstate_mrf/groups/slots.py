@@ -1,7 +1,7 @@
 """Arithmetic that the factor groups share."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
@@ -21,8 +21,8 @@ def add_at(
 
 
 def take(
-    values: Float[Tensor, "*batch entries"], index: Int[Tensor, " *places"]
-) -> Float[Tensor, "..."]:
+    values: Shaped[Tensor, "*batch entries"], index: Int[Tensor, " *places"]
+) -> Shaped[Tensor, "..."]:
     """The values at these entries, `[*batch, *places]`."""
     taken = values.index_select(-1, index.flatten())
     return taken.reshape(*values.shape[:-1], *index.shape)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -107,12 +106,12 @@ class TableGroup:
     def minima(self) -> Float[Tensor, "*batch factors"]:
         return self._flat.amin(-1)
 
-    def touching(self, variables: Bool[Tensor, " variables"]) -> Self:
+    def touching(self, variables: Bool[Tensor, " variables"]) -> "TableGroup":
         kept = variables[self.scope].any(-1)
         tables = self.tables[(..., kept) + (slice(None),) * self.order]
         return replace(self, scope=self.scope[kept], first=self.first[kept], tables=tables)
 
-    def shifted(self, *, variables: int, entries: int, total: int) -> Self:
+    def shifted(self, *, variables: int, entries: int, total: int) -> "TableGroup":
         scope, first = self.scope + variables, self.first + entries
         return replace(self, scope=scope, first=first, total=total)
 

@@ -1,0 +1,75 @@
+"""Brute force on random small problems, written without the code under test."""
+
+import itertools
+
+import torch
+
+from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph, potts_edges
+
+INFINITY = float("inf")
+
+
+def labellings(counts):
+    return torch.tensor(list(itertools.product(*map(range, counts))), dtype=torch.int64)
+
+
+def every_labelling(energy):
+    """All labellings, [n, *batch, variables], and their energies [n, *batch]."""
+    labels = labellings(energy.counts.tolist())
+    batch = energy.space.batch_shape
+    labels = labels.reshape(len(labels), *[1] * len(batch), -1)
+    labels = labels.expand(len(labels), *batch, len(energy.counts))
+    return labels, energy(labels)
+
+
+def random_problem(seed, *, variables=5, batch=(), infinite=0.0, order=3, counting=True, same=0):
+    """Tables of orders 1 to `order`, Potts edges of both signs, two cardinality factors."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        values = torch.randn(*batch, *shape, generator=rng, dtype=torch.float64)
+        hard = torch.rand(values.shape, generator=rng) < infinite
+        return torch.where(hard, INFINITY, values)
+
+    counts = torch.randint(1, 4, (variables,), generator=rng).tolist()
+    counts = [same] * variables if same else [*counts[: variables - 3], 2, 2, 2]
+    factors = [
+        ((i,), torch.randn(*batch, n, generator=rng, dtype=torch.float64))
+        for i, n in enumerate(counts)
+    ]
+    for size in range(2, order + 1):
+        for _ in range(3):
+            scope = torch.randperm(variables, generator=rng)[:size].tolist()
+            factors.append((tuple(scope), normal(*(counts[i] for i in scope))))
+    tensor = torch.tensor(counts)
+    last = range(variables - 3, variables)
+    edges = torch.tensor(list(itertools.combinations(last, 2)))
+    groups = [potts_edges(tensor, edges, normal(3))]
+    if counting and not same:
+        cliques = [list(last), [variables - 1, variables - 2]]
+        groups.append(cardinality(tensor, cliques, [normal(len(c) + 1) for c in cliques]))
+    constant = torch.randn(batch, generator=rng, dtype=torch.float64)
+    return factor_graph(counts, factors, *groups, constant=constant)
+
+
+def random_tree(seed, variables=7, infinite=0.0):
+    """A tree of pairs and one factor of order 3, with label counts of 1 to 3."""
+    rng = torch.Generator().manual_seed(seed)
+    counts = torch.randint(1, 4, (variables + 2,), generator=rng).tolist()
+    parents = [int(torch.randint(0, i, (1,), generator=rng)) for i in range(1, variables)]
+    scopes = [(parent, child) for child, parent in enumerate(parents, 1)]
+    scopes += [(variables - 1, variables, variables + 1), *((i,) for i in range(0, variables, 2))]
+    factors = []
+    for scope in scopes:
+        table = torch.randn([counts[i] for i in scope], generator=rng, dtype=torch.float64)
+        hard = (torch.rand(table.shape, generator=rng) < infinite) & (table > -1)
+        factors.append((scope, torch.where(hard, INFINITY, table)))
+    return factor_graph(counts, factors)
+
+
+def parts(energy):
+    """The energy with one group alone, for each."""
+    return [
+        FactorGraphEnergy(counts=energy.counts, groups=(group,), constant=energy.constant * 0)
+        for group in energy.groups
+    ]
