@@ -224,7 +224,7 @@ class ConjugateGradient:
             x=state.x + length * state.direction,
             direction=remainder + ratio * state.direction,
             remainder=remainder,
-            residual=new.sqrt() / norm,
+            residual=new.sqrt() / norm.clamp(min=1e-300),
         )
 
     def status(self, state: Residual) -> Tensor:

@@ -22,8 +22,9 @@ from groundstate.certify import (
     exact_energy,
     rounding,
 )
-from groundstate.energy import Energy, with_linear
+from groundstate.energy import Energy, view, with_linear
 from groundstate.errors import GradientError
+from groundstate.factors import FactorGraph
 from groundstate.implicit import attach_gradient
 from groundstate.interrupts import deferred
 from groundstate.solution import Record, Solution, SolveError, summarise
@@ -86,6 +87,7 @@ def solve(
     if x0 is not None:
         inner.space.validate(x0)
     run = _Run(problem=problem, solver=solver, record_every=record_every, on_record=on_record)
+    run.bound = _independent_bound(energy)
     deadline = Deadline.after(seconds)
     with torch.set_grad_enabled(gradient == "unrolled"):
         if state is None:
@@ -111,6 +113,12 @@ def _check_budget(steps: int, seconds: float | None, record_every: int) -> None:
         )
     if seconds is not None and (math.isnan(seconds) or seconds < 0):
         raise ValueError(f"seconds must be at least 0, or None for no limit, got {seconds}")
+
+
+@torch.no_grad()
+def _independent_bound(energy: Energy) -> Tensor | None:
+    """What any solution of a factor graph is held against: the sum of its factors' minima."""
+    return view(energy, FactorGraph).bound() if FactorGraph in energy.views else None
 
 
 @dataclass(frozen=True, kw_only=True)
