@@ -1,6 +1,7 @@
 """The factor graph: entries, sums per problem, labels, and which groups serve what."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,15 @@ def test_joined_graphs_keep_their_energies_moves_and_bounds_apart() -> None:
     torch.testing.assert_close(
         joined.moves(labels), torch.cat([first.moves(left), second.moves(right)])
     )
+
+
+def test_one_group_may_have_factors_of_several_problems() -> None:
+    pairs = [((0, 1), torch.zeros(2, 2, dtype=F64)), ((2, 3), torch.ones(2, 2, dtype=F64))]
+    alone = view(table_energy(torch.tensor([2, 2, 2, 2]), pairs), FactorGraph)
+    both = replace(alone, segments=torch.tensor([0, 0, 1, 1]), constant=tensor(0.0, 0.0))
+    assert len(both.groups) == 1
+    assert both.energy(torch.tensor([0, 1, 0, 1])).tolist() == [0.0, 1.0]
+    assert both.bound().tolist() == [0.0, 1.0]
 
 
 def test_a_service_is_offered_by_all_groups_or_refused_by_name() -> None:
