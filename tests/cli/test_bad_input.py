@@ -232,6 +232,7 @@ def test_help_is_no_error(groundstate: Command) -> None:
     done = groundstate("--help")
     assert done.code == 0
     assert "explain" in done.out
+    assert "130 stopped by hand" in " ".join(done.out.split())
     assert "--record" in groundstate("run", "-h").out
 
 

@@ -17,6 +17,7 @@ _USAGE = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="groundstate",
     help="Energy-based and structured models: compose energies and solvers, run them, check them.",
+    epilog="Exit codes: 0 well, 1 a solver or a check failed, 2 bad input, 130 stopped by hand.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
