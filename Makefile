@@ -15,6 +15,9 @@ ifneq ($(wildcard ../shared/data),)
 export GROUNDSTATE_DATA ?= $(abspath ../shared/data)
 endif
 
+# threads that wait for others sleep: on a shared machine spinning ones take the cores they wait for
+export OMP_WAIT_POLICY ?= passive
+
 .PHONY: help venv demo test lint format types docs bench mutants warm clean
 
 help: ## these lines
