@@ -148,9 +148,9 @@ def _labelling(space: Discrete, number: Int[Tensor, " chunk"]) -> Int[Tensor, "c
 def _weights(
     space: Discrete,
     labels: Int[Tensor, "chunk *shape"],
-    values: Float[Tensor, "chunk *batch"],
+    values: Float[Tensor, "chunk *problems"],
     counted: Shaped[Tensor, "..."] | None,
-) -> Float[Tensor, "*batch entries"]:
+) -> Float[Tensor, "..."]:
     """Log Σ exp(-E) of these labellings, at each entry."""
     counts = space.counts.flatten()
     variable = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)

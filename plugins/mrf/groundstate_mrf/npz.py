@@ -129,7 +129,8 @@ def _at(values: Tensor, variables: Tensor) -> Tensor:
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, since NumPy leaves what it cannot read open
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise FormatError(path, None, "an NPZ file without pickled objects", str(error)) from error

@@ -56,7 +56,7 @@ class RelaxedEnergy:
 
     forms: tuple[Form, ...]
     curvature: Float[Tensor, "..."]
-    linear: Float[Tensor, "*batch entries"]
+    linear: Float[Tensor, "..."]
     constant: Float[Tensor, "*batch"]
     floor: Float[Tensor, "*batch"]
     space: Real
