@@ -122,9 +122,9 @@ def moves_to_float64(energy: Energy) -> None:
     )
     if isinstance(double.space, Real):
         require(double.space.dtype == torch.float64, "the space must move with the energy")
-    size = magnitude(energy, x, coarse)
+    size = magnitude(energy, x, coarse).detach()
     finite = size[size.isfinite()]
-    scale = 1 + (float(finite.max()) if finite.numel() else 0.0)
+    scale = 1 + (float(finite.detach().max()) if finite.numel() else 0.0)
     close(coarse, fine, "the energy, against itself in float64", relative=1e-4, scale=scale)
 
 
