@@ -185,7 +185,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem
 h1 { margin-bottom: 0 } .summary { color: #60646c; margin-top: .2rem }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #e0e1e6;
-         font-variant-numeric: tabular-nums } th:first-child, td:first-child { text-align: left }
+         font-variant-numeric: tabular-nums } th:first-child, td:first-child { text-align: left; white-space: nowrap }
 td.best { font-weight: 600 } .note { color: #ab6400; text-align: left }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem }
 figure { margin: 0 } figure img { width: 100%; border-radius: 4px; image-rendering: auto }
@@ -240,7 +240,9 @@ def _table(run: Run) -> str:
         best = each.energy is not None and each.energy <= min(energies) + 1e-9 * abs(each.energy)
         lines.append(f"<tr>{''.join(_cells(each, measured, best))}</tr>")
     text = "The energy and bound of each row were recomputed and checked by the core."
-    return f"<table>{''.join(lines)}</table><p class=summary>{text}</p>"
+    notes = [f"{each.solver}: {each.note}" for each in table if each.note]
+    told = "".join(f"<br><span class=note>{html.escape(note)}</span>" for note in notes)
+    return f"<table>{''.join(lines)}</table><p class=summary>{text}{told}</p>"
 
 
 def _cells(each: Row, measured: Sequence[str], best: bool) -> Iterator[str]:
@@ -248,7 +250,6 @@ def _cells(each: Row, measured: Sequence[str], best: bool) -> Iterator[str]:
     yield f"<td{' class=best' if best else ''}>{number(each.energy)}</td>"
     for value in (each.bound, each.gap):
         yield f"<td>{number(value)}</td>"
-    note = f"<br><span class=note>{html.escape(each.note)}</span>" if each.note else ""
-    yield f"<td>{each.status}{note}</td>"
+    yield f"<td>{each.status}</td>"
     for value in (each.seconds, *(each.metrics.get(name) for name in measured)):
         yield f"<td>{number(value)}</td>"
