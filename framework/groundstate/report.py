@@ -185,7 +185,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem
 h1 { margin-bottom: 0 } .summary { color: #60646c; margin-top: .2rem }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #e0e1e6;
-         font-variant-numeric: tabular-nums } th:first-child, td:first-child { text-align: left; white-space: nowrap }
+         font-variant-numeric: tabular-nums }
+th:first-child, td:first-child { text-align: left; white-space: nowrap }
 td.best { font-weight: 600 } .note { color: #ab6400; text-align: left }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem }
 figure { margin: 0 } figure img { width: 100%; border-radius: 4px; image-rendering: auto }
