@@ -167,3 +167,13 @@ def test_ids_name_component_example_and_law() -> None:
 def test_parametrize_laws_makes_one_test_per_case() -> None:
     mark = parametrize_laws(energies.tables()).mark
     assert len(mark.args[1]) == len(laws_for(energies.tables()))
+
+
+def test_solvers_are_tried_on_the_energies_of_their_own_plugin() -> None:
+    records = [energies.dense(), solvers.correct()["descent"], solvers.correct()["greedy"]]
+    cases = [case for case in laws_for(records) if case.law.name == "same_seed_same_result"]
+    own = {c.component: {p.name for p in c.problems or () if p.own} for c in cases}
+    assert own == {
+        "solver/descent": {"energy/dense example 0", "energy/dense example 1"},
+        "solver/greedy": set(),
+    }

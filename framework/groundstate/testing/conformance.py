@@ -26,9 +26,12 @@ from groundstate.testing.laws.tables import (
     claimed,
     laws_for_kind,
 )
-from groundstate.testing.problems import Problem, fitting
+from groundstate.testing.problems import Problem, fitting, of_example
 from groundstate.testing.saying import Broken, Skip
 from groundstate.testing.trees import kept_randomness
+
+_OWN = 2
+"""How many examples of an energy become problems of its own plugin's solvers."""
 
 Outcome = Literal["passed", "skipped", "expected failure", "failed"]
 
@@ -234,7 +237,26 @@ def laws_for(
         records = [source]
     else:
         records = source
-    return [case for record in records for case in _cases(_registered(record))]
+    registered = [_registered(record) for record in records]
+    own = _own_problems(registered)
+    return [case for record in registered for case in _cases(record, own)]
+
+
+def _own_problems(records: Sequence[Registered]) -> tuple[Problem, ...]:
+    """The examples of the energies under test: a solver may have a special way with them."""
+    found: list[Problem] = []
+    for record in records:
+        if record.component.kind != "energy":
+            continue
+        try:
+            examples = examples_of(record)
+        except PluginError:
+            continue  # the laws of that record say so
+        for index, example in enumerate(examples[:_OWN]):
+            if isinstance(example, Energy):
+                problem = of_example(f"{record.key} example {index}", example)
+                found += [problem] if problem is not None else []
+    return tuple(found)
 
 
 def _registered(record: Component | Registered) -> Registered:
@@ -249,7 +271,7 @@ def _registered(record: Component | Registered) -> Registered:
     )
 
 
-def _cases(record: Registered) -> list[Case]:
+def _cases(record: Registered, own: tuple[Problem, ...]) -> list[Case]:
     component = record.component
     cases = [
         Case(component=record.key, example=None, law=law, instance=record)
@@ -260,18 +282,24 @@ def _cases(record: Registered) -> list[Case]:
     except PluginError:
         return cases  # `examples_are_of_the_kind` is among the cases, and says so
     for index, example in enumerate(examples):
-        cases += _cases_of_example(record, index, example)
+        cases += _cases_of_example(record, index, example, own)
     return cases
 
 
-def _cases_of_example(record: Registered, index: int, example: object) -> list[Case]:
+def _cases_of_example(
+    record: Registered, index: int, example: object, own: tuple[Problem, ...]
+) -> list[Case]:
     component = record.component
     kind, implied = component.kind, claimed(component.kind, component.claims)
     instance = _wrapped(kind, example)
     if not isinstance(instance, EXPECTED[kind]):
         return []  # `examples_are_of_the_kind` is among the cases, and says so
     cases: list[Case] = []
-    problems = tuple(fitting(component.needs)) if kind in PER_PROBLEM else None
+    problems: tuple[Problem, ...] | None = None
+    if kind in PER_PROBLEM:
+        needed = set(component.needs)
+        problems = tuple(fitting(component.needs))
+        problems += tuple(problem for problem in own if needed <= problem.views)
     for law in laws_for_kind(kind, component.claims):
         case = Case(
             component=record.key,

@@ -31,6 +31,7 @@ class Problem:
         higher_order: whether some factors serve nothing but moves.
         solvable: whether it has a minimum of finite energy.
         large: whether it is there to be out of reach, and has no known answer.
+        own: whether it comes from the examples of the plugin under test.
         known: the minimum where neither enumeration nor a dense solve gives it, in nats.
     """
 
@@ -41,6 +42,7 @@ class Problem:
     higher_order: bool = False
     solvable: bool = True
     large: bool = False
+    own: bool = False
     known: float | None = None
 
     @property
@@ -441,6 +443,24 @@ def everything() -> list[Problem]:
     """Every problem of the kit; also those without a minimum, and those out of reach."""
     hard = [indefinite(), contradiction(), large_system(), medium_graph(), large_graph()]
     return [*quadratics(), *graphs(), *plain(), *hard]
+
+
+_LABELLINGS = 1 << 14
+_VARIABLES = 64
+
+
+def of_example(name: str, energy: Energy) -> Problem | None:
+    """An example of a plugin's own energy as a problem, where an oracle can solve it; else None."""
+    layout = energy.space.layout
+    if layout.segments is not None:
+        return None
+    if isinstance(energy.space, Discrete):
+        small = float(energy.space.counts.double().log().sum()) <= math.log(_LABELLINGS)
+        return Problem(name=name, energy=energy, own=True) if small else None
+    if Quadratic not in energy.views or math.prod(layout.event_shape) > _VARIABLES:
+        return None
+    definite = bool((solve_densely(energy).spectrum[..., 0] > 1e-6).all())
+    return Problem(name=name, energy=energy, own=True) if definite else None
 
 
 def fitting(needs: Sequence[str], problems: Sequence[Problem] | None = None) -> list[Problem]:

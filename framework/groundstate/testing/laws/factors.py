@@ -186,7 +186,7 @@ def minima_are_lower_bounds(energy: Energy) -> None:
         require(
             bool((values >= minima - room).all()),
             f"{name}: a labelling has a factor below its stated minimum by "
-            f"{float((minima - values).nan_to_num(-1.0).max()):.6g}",
+            f"{float((minima - values).detach().nan_to_num(-1.0).max()):.6g}",
         )
         for factor in _factors(energy, graph, group):
             true = factor.energies.amin(-1)
@@ -195,7 +195,7 @@ def minima_are_lower_bounds(energy: Energy) -> None:
             require(
                 bool((stated <= true + 1e-9 * (1 + true.abs())).all()),
                 f"{name}: the minimum of factor {factor.index} is stated too high by "
-                f"{float(excess.max()):.6g}",
+                f"{float(excess.detach().max()):.6g}",
             )
 
 

@@ -595,7 +595,7 @@ def animals() -> list[Animal]:
         wrong(
             "restless",
             "moves away once it has converged",
-            Twisted(inner=descent, after_step=_restless),
+            Twisted(inner=Descent(tolerance=1e-3), after_step=_restless),
             "descent",
             "converged_stays_put",
         ),
