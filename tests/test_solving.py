@@ -207,6 +207,34 @@ def test_an_energy_without_the_view_says_what_it_gives() -> None:
         gs.solve(SQUARE, Descent())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Endless:
+    """Counts up within its one step until the deadline."""
+
+    def init(self, energy: Energy, x0: Tensor | None, rng: torch.Generator) -> State:
+        return State(x=tensor(0.0))
+
+    def step(self, energy: Energy, state: State, deadline: Deadline) -> State:
+        x = state.x
+        while not deadline.passed:
+            x = x + 1.0
+        return State(x=x)
+
+    def status(self, state: State) -> Tensor:
+        return torch.tensor(int(Status.RUNNING))
+
+
+def test_a_step_that_ran_out_of_time_can_be_repeated() -> None:
+    first = gs.solve(SQUARE, Endless(), seconds=0.01)
+    assert first.steps == 1
+    assert first.state.x.item() > 0
+    assert first.cut == first.state.x.item() + 1
+    again = gs.solve(SQUARE, Endless(), steps=1, cut=first.cut)
+    assert torch.equal(again.state.x, first.state.x)
+    assert again.cut == first.cut
+    assert gs.solve(SQUARE, Walk(), steps=3, seconds=100.0).cut is None
+
+
 # interrupts
 
 

@@ -111,6 +111,7 @@ def run(
     *,
     seconds: float | None = None,
     steps: Mapping[str, int] | None = None,
+    cuts: Mapping[str, int] | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Run:
     """Run a pipeline of the registry.
@@ -120,6 +121,7 @@ def run(
         registry: where names are looked up; by default everything that is installed.
         seconds: the most time for each solver; goes before what the pipeline says.
         steps: exact budget in steps by solver, which repeats an earlier run whatever the clock.
+        cuts: where the last of those steps ran out of time, by solver; see `Solution.cut`.
         on_event: told what happens.
 
     Raises:
@@ -143,7 +145,7 @@ def run(
         )
     budget = seconds if seconds is not None else pipeline.seconds
     maker = Maker(pipeline=pipeline, registry=registry, on_event=on_event)
-    return _Runner(maker=maker, seconds=budget, steps=steps).run()
+    return _Runner(maker=maker, seconds=budget, steps=steps, cuts=cuts or {}).run()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +211,7 @@ class _Runner:
     maker: Maker
     seconds: float | None
     steps: Mapping[str, int] | None
+    cuts: Mapping[str, int]
 
     def run(self) -> Run:
         began = time.perf_counter()
@@ -268,6 +271,7 @@ class _Runner:
             build,
             steps=(self.steps or {}).get(name, maker.pipeline.steps or STEPS),
             seconds=None if self.steps else self.seconds,
+            cut=self.cuts.get(name),
             seed=maker.pipeline.seed,
             on_event=maker.on_event,
         )
@@ -298,6 +302,7 @@ def attempt(
     seconds: float | None,
     seed: int,
     on_event: Callable[[Event], None] | None,
+    cut: int | None = None,
 ) -> Result:
     """One solver's result; an error of its own is kept in it, not raised."""
 
@@ -314,6 +319,7 @@ def attempt(
             steps=steps,
             seconds=seconds,
             seed=seed,
+            cut=cut,
             through=through,
             throw=False,
             keep_interrupted=True,

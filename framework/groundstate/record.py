@@ -31,6 +31,7 @@ class Repeat:
         pipeline: with every setting resolved.
         registry: without presets, which the pipeline's settings hold already.
         steps: of each solver, so that the clock plays no part.
+        cuts: where the last step of a solver ran out of time.
         threads: of torch.
         digests: what each solver's configuration must come to.
     """
@@ -38,6 +39,7 @@ class Repeat:
     pipeline: Pipeline
     registry: Registry
     steps: Mapping[str, int]
+    cuts: Mapping[str, int]
     threads: int
     digests: Mapping[str, str]
 
@@ -78,6 +80,7 @@ def solution_row(result: Result) -> dict[str, Any]:
         "seconds": round(solution.seconds, 6),
         "stats": dict(solution.stats),
         "digest": digest(solution.x),
+        **({} if solution.cut is None else {"cut": solution.cut}),
         **error,
     }
 
@@ -160,6 +163,7 @@ def read_record(path: Path, registry: Registry) -> Repeat:
             pipeline=_with_solvers(pipeline, len(saved["solutions"])),
             registry=replace(registry, configuration=replace(registry.configuration, presets={})),
             steps={row["solver"]: row["steps"] for row in finished},
+            cuts={row["solver"]: row["cut"] for row in finished if "cut" in row},
             threads=saved["machine"]["threads"],
             digests={row["solver"]: row["digest"] for row in finished},
         )

@@ -47,6 +47,8 @@ class Solution(Generic[S_co]):
         trace: energy and bound at steps 0, 1, 2, 4, ... and then at regular steps.
         stats: what the solver tells of itself.
         state: the solver's last state; pass it to `solve` to go on.
+        cut: where the last step noticed that time was up: at its first, second, ... look at the
+            deadline. None where it did not.
     """
 
     x: Shaped[Tensor, "*shape"]
@@ -59,6 +61,7 @@ class Solution(Generic[S_co]):
     trace: tuple[Record, ...]
     stats: Mapping[str, float | str]
     state: S_co
+    cut: int | None = None
 
     @property
     def ok(self) -> Bool[Tensor, "*batch"]:

@@ -1,7 +1,7 @@
 """The Solver interface: a triple of pure functions on an explicit state."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -18,9 +18,11 @@ class Deadline:
 
     Attributes:
         at: the moment, in seconds; infinity where there is none.
+        clock: what tells the time; the core looks on, so that a run can be repeated.
     """
 
     at: float = float("inf")
+    clock: Callable[[], float] = time.perf_counter
 
     @classmethod
     def after(cls, seconds: float | None) -> "Deadline":
@@ -30,11 +32,11 @@ class Deadline:
     @property
     def remaining(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self.at - time.perf_counter())
+        return max(0.0, self.at - self.clock())
 
     @property
     def passed(self) -> bool:
-        return time.perf_counter() >= self.at
+        return self.clock() >= self.at
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,7 @@ def solve(
     gradient: Gradient = "none",
     through: Adapter | None = None,
     state: S | None = None,
+    cut: int | None = None,
     throw: bool = True,
     keep_interrupted: bool = False,
     record_every: int = 32,
@@ -66,6 +67,8 @@ def solve(
             "unrolled" keeps the graph of every step, for solvers that can.
         through: adapter to a space where the solver fits; the solution is decoded.
         state: where to go on, from an earlier solution; then `x0` and `seed` play no part.
+        cut: repeats a solve that ran out of time within a step (see `Solution.cut`): the last of
+            `steps` finds its deadline passed at this look at it.
         throw: whether to raise where there is no answer.
         keep_interrupted: whether Ctrl-C ends the solve with the best so far instead of raising.
         record_every: the trace has steps 0, 1, 2, 4, ... up to this one, and then its multiples, so
@@ -88,13 +91,15 @@ def solve(
         inner.space.validate(x0)
     run = _Run(problem=problem, solver=solver, record_every=record_every, on_record=on_record)
     run.bound = _independent_bound(energy)
-    deadline = Deadline.after(seconds)
+    end = Deadline.after(seconds).at
+    deadline = Deadline(at=end, clock=run.clock)
+    run.clock.at = end
     with torch.set_grad_enabled(gradient == "unrolled"):
         if state is None:
             rng = torch.Generator(device=inner.space.device).manual_seed(seed)
             # a copy, so that no solver can write to the caller's
             state = solver.init(inner, None if x0 is None else x0.clone(), rng)
-        state = run.advance(state, steps, deadline, keep_interrupted)
+        state = run.advance(state, steps, deadline, keep_interrupted, cut)
     # whoever keeps what an interrupted solve has must not lose it to an interrupt of this
     with torch.no_grad(), deferred(forget=True) if keep_interrupted else nullcontext():
         solution = run.finish(state)
@@ -153,6 +158,31 @@ class _Problem:
 
 
 @dataclass(kw_only=True)
+class _Clock:
+    """The time, and which look at it within a step found the deadline passed.
+
+    How far a step gets before its deadline depends on the machine's load. Counting its looks is
+    what lets the same step end at the same place again.
+    """
+
+    at: float = math.inf
+    asked: int = 0
+    late: int | None = None
+    cut: int | None = None
+
+    def begin(self, cut: int | None) -> None:
+        """A step begins; with `cut`, that look will find the deadline passed."""
+        self.asked, self.late, self.cut = 0, None, cut
+
+    def __call__(self) -> float:
+        self.asked += 1
+        now = math.inf if self.asked == self.cut else time.perf_counter()
+        if self.late is None and now >= self.at:
+            self.late = self.asked
+        return now
+
+
+@dataclass(kw_only=True)
 class _Run:
     """What the loop gathers: the trace and the best configuration seen."""
 
@@ -167,8 +197,12 @@ class _Run:
     x: Tensor | None = None
     energy: Tensor | None = None
     bound: Tensor | None = None
+    clock: _Clock = field(default_factory=lambda: _Clock())
+    cut: int | None = None
 
-    def advance(self, state: S, steps: int, deadline: Deadline, keep_interrupted: bool) -> S:
+    def advance(
+        self, state: S, steps: int, deadline: Deadline, keep_interrupted: bool, cut: int | None
+    ) -> S:
         """Step until every configuration is done or the budget is."""
         solver, energy = self.solver, self.problem.inner
         self.record(state)
@@ -180,7 +214,9 @@ class _Run:
                 if deadline.passed:
                     self.ended = Status.OUT_OF_TIME
                     break
+                self.clock.begin(cut if self.steps == steps - 1 else None)
                 state = solver.step(energy, state, deadline)
+                self.cut = self.clock.late
                 self.steps += 1
                 if self.is_due(self.steps):
                     self.record(state)
@@ -249,6 +285,7 @@ class _Run:
             trace=tuple(self.trace),
             stats=state.stats,
             state=state,
+            cut=self.cut,
         )
 
     def statuses(self, state: State) -> Int[Tensor, "*batch"]:

@@ -75,7 +75,13 @@ def digests(folder: Path) -> dict[str, Any]:
     return {row["solver"]: (row["digest"], row["energy"]) for row in record["solutions"]}
 
 
-@pytest.mark.parametrize("options", [(), ("--set", "seconds=0.05", "--set", "steps=100000")])
+CUT = ("--set", "seconds=0.05", "--set", "steps=100000")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), CUT, (*CUT, "--set", "solver.sweep=100000000", "--set", "compare.0.sweep=100000000")],
+)
 def test_a_record_is_repeated_step_for_step(
     options: tuple[str, ...], groundstate: Command, here: Path
 ) -> None:

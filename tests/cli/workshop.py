@@ -64,12 +64,14 @@ class Wander:
         sleep: seconds that each step takes.
         fault: what it does wrong, from its third step on.
         init_sleep: seconds that the start takes.
+        sweep: how many moves a step makes, looking at the deadline after each.
     """
 
     rate: Annotated[float, Gt(0.0)] = 0.1
     sleep: Annotated[float, Ge(0.0)] = 0.0
     fault: Literal["none", "raises", "exits", "lies", "diverges"] = "none"
     init_sleep: float = 0.0
+    sweep: Annotated[int, Ge(1)] = 1
 
     def init(self, energy: Energy, x0: Tensor | None, rng: torch.Generator) -> State:
         time.sleep(self.init_sleep)
@@ -83,7 +85,11 @@ class Wander:
         rng = generator_from(state.rng, torch.device("cpu"))
         quadratic = view(energy, Quadratic)
         noise = 0.01 * torch.randn(state.x.shape, generator=rng, dtype=F64)
-        x = state.x - self.rate * (quadratic.matvec(state.x) - quadratic.linear) + noise
+        x = state.x
+        for _ in range(self.sweep):
+            x = x - self.rate * (quadratic.matvec(x) - quadratic.linear) + noise
+            if deadline.passed:
+                break
         done = int(state.stats["steps"]) + 1
         moved = replace(state, x=x, rng=rng.get_state(), stats={"steps": done})
         if done < 3:

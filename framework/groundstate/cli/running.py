@@ -101,14 +101,21 @@ def run_command(options: RunOptions) -> int:
         pipeline = _pipeline(options, registry)
     name = pipeline.name if repeat is None else f"{pipeline.name}-repeat"
     folder = options.folder or Path("runs") / name
-    steps = None if repeat is None else repeat.steps
+    steps, cuts = (None, None) if repeat is None else (repeat.steps, repeat.cuts)
     with (
         terminate_like_interrupt(),
         ExitStack() as shield,
         atomic_folder(folder, mark=RECORD) as draft,
         progress(options.seconds, options.as_json) as on_event,
     ):
-        done = run(pipeline, registry, seconds=options.seconds, steps=steps, on_event=on_event)
+        done = run(
+            pipeline,
+            registry,
+            seconds=options.seconds,
+            steps=steps,
+            cuts=cuts,
+            on_event=on_event,
+        )
         # nothing is left to stop; an interrupt now would only cost the report
         shield.enter_context(deferred(forget=True))
         write_report(done, draft)
