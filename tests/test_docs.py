@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.conftest import Environment
 
 import groundstate as gs
 from groundstate.testing.conformance import known_claims
 from groundstate.validation import validate
+from tests.conftest import Environment
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

@@ -4,9 +4,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from tests.conftest import Environment
 
 from groundstate.scaffold import ScaffoldError, create
+from tests.conftest import Environment
 
 
 def test_files_are_named_after_the_plugin(tmp_path: Path) -> None:
