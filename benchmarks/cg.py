@@ -57,6 +57,8 @@ class Measurement:
         threads: allowed to everybody.
         method: whose, and with which preconditioner.
         seconds: median over the repeats.
+        processor_seconds: the same of the processor time of all threads: what a busy machine does
+            not stretch.
         repeats: how many.
         iterations: of each column; a single number where columns advance together.
         residuals: true relative residual of each column.
@@ -68,6 +70,7 @@ class Measurement:
     threads: int
     method: str
     seconds: float
+    processor_seconds: float
     repeats: int
     iterations: list[int]
     residuals: list[float]
@@ -165,15 +168,17 @@ def measure(
     """Every method, taking turns, so that a busy moment hits all alike."""
     torch.set_num_threads(threads)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    processor: dict[str, list[float]] = {name: [] for name in seconds}
     answers: dict[str, Answer] = {}
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # linear_cg warns where it misses; the table says so
         for _ in range(repeats):
             for name in seconds:
                 most = max((max(i) for n, (_, i) in answers.items() if n[0] == "g"), default=LIMIT)
-                began = time.perf_counter()
+                began, used = time.perf_counter(), time.process_time()
                 answers[name] = METHODS[name](system, int(PATIENCE * most))
                 seconds[name].append(time.perf_counter() - began)
+                processor[name].append(time.process_time() - used)
     measured: list[Measurement] = []
     for name, (x, iterations) in answers.items():
         true = residuals(system, x)
@@ -184,6 +189,7 @@ def measure(
                 threads=threads,
                 method=name,
                 seconds=statistics.median(seconds[name]),
+                processor_seconds=statistics.median(processor[name]),
                 repeats=repeats,
                 iterations=iterations,
                 residuals=true,
@@ -219,14 +225,15 @@ def ratios(measured: list[Measurement]) -> list[dict[str, object]]:
 
 
 def show(measured: list[Measurement], rows: list[dict[str, object]]) -> None:
-    print("| photo | rhs | threads | method | s | iterations | worst true residual |")
-    print("|---|---|---|---|---|---|---|")
+    print("| photo | rhs | threads | method | s | processor s | iterations | worst true residual |")
+    print("|---|---|---|---|---|---|---|---|")
     for m in measured:
         low, high = min(m.iterations), max(m.iterations)
         iterations = str(high) if low == high else f"{low}-{high}"
         miss = "" if m.ok else " (misses)"
         print(
-            f"| {m.photo} | {m.right_hand_sides} | {m.threads} | {m.method} | {m.seconds:.3f} "
+            f"| {m.photo} | {m.right_hand_sides} | {m.threads} | {m.method} | {m.seconds:.2f} "
+            f"| {m.processor_seconds:.2f} "
             f"| {iterations} | {max(m.residuals):.2e}{miss} |"
         )
     print("\nOur time as a share of the peer's best:\n")
@@ -256,21 +263,24 @@ def remembered(photo: str, count: int, threads: int, quick: bool) -> list[Measur
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="one photo, one thread: a minute")
+    parser.add_argument("--quick", action="store_true", help="one photo, fewer methods: a minute")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     parser.add_argument("--photos", nargs="+", choices=PHOTOS, default=PHOTOS)
+    parser.add_argument("--right-hand-sides", nargs="+", type=int, default=(1, 8))
+    parser.add_argument("--threads", nargs="+", type=int)
     arguments = parser.parse_args()
     if arguments.fresh:
         for file in (Path(__file__).parent / "results").glob("cg-*.json"):
             file.unlink()
     photos = ("coffee",) if arguments.quick else arguments.photos
-    threads = (1,) if arguments.quick else (1, 2)
+    threads = arguments.threads or ((1,) if arguments.quick else (1, 2))
     measure(photo_system("coffee", right_hand_sides=1, side=64), 1, 1, METHODS)  # warm up
     measured: list[Measurement] = []
-    for photo, count, allowed in product(photos, (1, 8), threads):
-        measured += remembered(photo, count, allowed, arguments.quick)
-        print(f"{photo}, {count}, {allowed}: done", file=sys.stderr)
+    for photo in photos:
+        for count, allowed in product(arguments.right_hand_sides, threads):
+            measured += remembered(photo, count, allowed, arguments.quick)
+            print(f"{photo}, {count}, {allowed}: done", file=sys.stderr)
     rows = ratios(measured)
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine()}

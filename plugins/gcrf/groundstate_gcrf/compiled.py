@@ -23,10 +23,14 @@ _WORK = 100_000_000
 """Entry updates between two looks at the deadline, a fifth of a second or so."""
 
 
-def fits(x: Tensor) -> bool:
-    """Whether the compiled recurrence can run on tensors such as `x`: on CPU, without gradients."""
-    known = x.dtype in (torch.float32, torch.float64)
-    return known and x.device.type == "cpu" and not torch.is_grad_enabled() and x.numel() > 0
+def fits(recurrence: Recurrence, stencil: GridStencil) -> bool:
+    """Whether compiled code can do it: numbers on a CPU that carry no graph."""
+    x = recurrence.x
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or not x.numel():
+        return False
+    # the remainder is b - Ax, so it carries the graph of b
+    parts = (x, recurrence.remainder, stencil.diagonal, stencil.right, stencil.down)
+    return not (torch.is_grad_enabled() and any(part.requires_grad for part in parts))
 
 
 def iterate_compiled(
@@ -40,11 +44,11 @@ def iterate_compiled(
     batch = recurrence.outcome.shape
     height, width = recurrence.x.shape[-2:]
     inverse = inverse.expand(common_shape(inverse.shape, (height, width)))
-    flat = [_flatten(part, batch) for part in _parts(inverse, stencil)]
+    flat = [_flatten(part.detach(), batch) for part in _parts(inverse, stencil)]
     matrices = tuple(array for array, _ in flat)
     which = np.stack([index for _, index in flat], axis=-1)
     moving = (recurrence.x, recurrence.remainder, recurrence.direction)
-    fields = tuple(each.reshape(-1, height, width).numpy().copy() for each in moving)
+    fields = tuple(each.detach().reshape(-1, height, width).numpy().copy() for each in moving)
     scalars = (recurrence.beta, recurrence.energy_norm, recurrence.scale, recurrence.goal)
     numbers = np.stack([each.reshape(-1).double().numpy() for each in scalars], axis=-1)
     numbers = np.concatenate([numbers, np.zeros_like(numbers[:, :1])], axis=-1)
@@ -98,5 +102,5 @@ def _flatten(part: Tensor, batch: torch.Size) -> tuple[Array, Array]:
     """The different matrices of a part, and which of them each problem has."""
     own = part.shape[:-2]
     index = torch.arange(own.numel()).reshape(own).expand(batch)
-    values = part.detach().reshape(own.numel(), *part.shape[-2:]).contiguous()
+    values = part.reshape(own.numel(), *part.shape[-2:]).contiguous()
     return values.numpy(), index.reshape(-1).numpy()

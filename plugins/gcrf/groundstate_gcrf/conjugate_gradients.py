@@ -106,8 +106,8 @@ class ConjugateGradients:
         # A step gathers its correction from 0 and adds it once: x would be rounded at every
         # iteration, and the true residual would end several times higher (van der Vorst, Ye 2000).
         start = replace(before, x=torch.zeros_like(before.x))
-        if GridStencil in energy.views and diagonal is not None and fits(state.x):
-            stencil = view(energy, GridStencil)
+        stencil = view(energy, GridStencil) if GridStencil in energy.views else None
+        if stencil is not None and diagonal is not None and fits(before, stencil):
             after = iterate_compiled(start, stencil, diagonal, self.check_every, deadline)
         else:
             apply, layout = preconditioner.apply, energy.space.layout

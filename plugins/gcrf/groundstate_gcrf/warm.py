@@ -1,4 +1,4 @@
-"""Compiles the kernels of this plugin, so that no time budget is spent on it: `python -m ...warm`."""
+"""Compiles the kernels of this plugin, so that no time budget is spent on it later."""
 
 import torch
 
