@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from groundstate.energy import with_linear as with_linear
     from groundstate.errors import CertificationError as CertificationError
     from groundstate.errors import ConfigurationError as ConfigurationError
+    from groundstate.errors import FormatError as FormatError
     from groundstate.errors import GradientError as GradientError
     from groundstate.errors import GroundstateError as GroundstateError
     from groundstate.errors import PluginError as PluginError
@@ -93,6 +94,7 @@ _WHERE = {
     "DensityGenerator": "groundstate.generator",
     "BoundedGenerator": "groundstate.generator",
     "Generator": "groundstate.generator",
+    "FormatError": "groundstate.errors",
     "GradientError": "groundstate.errors",
     "GroundstateError": "groundstate.errors",
     "Learner": "groundstate.learning",

@@ -276,7 +276,7 @@ def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> 
     """
     given = {kind.__name__ for kind in energy.views}
     if not names:
-        found = fitting(registry, "solver", energy)
+        found = fitting(registry, "solver", energy, undemanding=True)
         if not found:
             raise RegistryError(f"No solver fits the views {', '.join(sorted(given)) or 'none'}.")
         return found
@@ -292,10 +292,18 @@ def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> 
     return keys
 
 
-def fitting(registry: Registry, kind: str, energy: Energy) -> list[str]:
+def fitting(
+    registry: Registry, kind: str, energy: Energy, *, undemanding: bool = False
+) -> list[str]:
     """Keys of the components of a kind that say they need no more views than the energy gives.
 
     Local modules are executed to find out; what is broken is left out.
+
+    Args:
+        registry: where to look.
+        kind: solver or generator.
+        energy: what they must fit.
+        undemanding: whether those count that need no view at all, such as brute force.
     """
     given = {each.__name__ for each in energy.views}
     found: list[str] = []
@@ -304,7 +312,7 @@ def fitting(registry: Registry, kind: str, energy: Energy) -> list[str]:
             needs = registry.loaded(record.qualified).component.needs
         except PluginError:
             continue
-        if needs and given >= set(needs):
+        if (needs or undemanding) and given >= set(needs):
             found.append(registry.spelling(record))
     return found
 

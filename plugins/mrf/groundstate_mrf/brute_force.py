@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from groundstate.energy import Energy
-from groundstate.errors import ViewError
+from groundstate.errors import InputError, ViewError
 from groundstate.solver import Beliefs, Deadline, State
 from groundstate.space import Discrete
 from groundstate.status import Status
@@ -53,7 +53,7 @@ class BruteForce:
         space = _discrete(energy)
         size = int(_sizes(space).max())
         if size > self.limit:
-            raise ValueError(
+            raise InputError(
                 f"brute force looks at no more than {self.limit} labellings (`limit`), but this "
                 f"problem has {size:.4g}; raise `limit` or choose another solver"
             )

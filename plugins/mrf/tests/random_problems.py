@@ -1,19 +1,22 @@
 """Brute force on random small problems, written without the code under test."""
 
 import itertools
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
+from groundstate.factors import FactorGroup
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph, potts_edges
 
 INFINITY = float("inf")
 
 
-def labellings(counts):
+def labellings(counts: Sequence[int]) -> Tensor:
     return torch.tensor(list(itertools.product(*map(range, counts))), dtype=torch.int64)
 
 
-def every_labelling(energy):
+def every_labelling(energy: FactorGraphEnergy) -> tuple[Tensor, Tensor]:
     """All labellings, [n, *batch, variables], and their energies [n, *batch]."""
     labels = labellings(energy.counts.tolist())
     batch = energy.space.batch_shape
@@ -22,29 +25,38 @@ def every_labelling(energy):
     return labels, energy(labels)
 
 
-def random_problem(seed, *, variables=5, batch=(), infinite=0.0, order=3, counting=True, same=0):
+def random_problem(
+    seed: int,
+    *,
+    variables: int = 5,
+    batch: tuple[int, ...] = (),
+    infinite: float = 0.0,
+    order: int = 3,
+    counting: bool = True,
+    same: int = 0,
+) -> FactorGraphEnergy:
     """Tables of orders 1 to `order`, Potts edges of both signs, two cardinality factors."""
     rng = torch.Generator().manual_seed(seed)
 
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         values = torch.randn(*batch, *shape, generator=rng, dtype=torch.float64)
         hard = torch.rand(values.shape, generator=rng) < infinite
         return torch.where(hard, INFINITY, values)
 
-    counts = torch.randint(1, 4, (variables,), generator=rng).tolist()
+    counts: list[int] = torch.randint(1, 4, (variables,), generator=rng).tolist()
     counts = [same] * variables if same else [*counts[: variables - 3], 2, 2, 2]
-    factors = [
+    factors: list[tuple[tuple[int, ...], Tensor]] = [
         ((i,), torch.randn(*batch, n, generator=rng, dtype=torch.float64))
         for i, n in enumerate(counts)
     ]
     for size in range(2, order + 1):
         for _ in range(3):
-            scope = torch.randperm(variables, generator=rng)[:size].tolist()
+            scope: list[int] = torch.randperm(variables, generator=rng)[:size].tolist()
             factors.append((tuple(scope), normal(*(counts[i] for i in scope))))
     tensor = torch.tensor(counts)
     last = range(variables - 3, variables)
     edges = torch.tensor(list(itertools.combinations(last, 2)))
-    groups = [potts_edges(tensor, edges, normal(3))]
+    groups: list[FactorGroup] = [potts_edges(tensor, edges, normal(3))]
     if counting and not same:
         cliques = [list(last), [variables - 1, variables - 2]]
         groups.append(cardinality(tensor, cliques, [normal(len(c) + 1) for c in cliques]))
@@ -52,14 +64,14 @@ def random_problem(seed, *, variables=5, batch=(), infinite=0.0, order=3, counti
     return factor_graph(counts, factors, *groups, constant=constant)
 
 
-def random_tree(seed, variables=7, infinite=0.0):
+def random_tree(seed: int, variables: int = 7, infinite: float = 0.0) -> FactorGraphEnergy:
     """A tree of pairs and one factor of order 3, with label counts of 1 to 3."""
     rng = torch.Generator().manual_seed(seed)
-    counts = torch.randint(1, 4, (variables + 2,), generator=rng).tolist()
+    counts: list[int] = torch.randint(1, 4, (variables + 2,), generator=rng).tolist()
     parents = [int(torch.randint(0, i, (1,), generator=rng)) for i in range(1, variables)]
-    scopes = [(parent, child) for child, parent in enumerate(parents, 1)]
+    scopes: list[tuple[int, ...]] = [(parent, child) for child, parent in enumerate(parents, 1)]
     scopes += [(variables - 1, variables, variables + 1), *((i,) for i in range(0, variables, 2))]
-    factors = []
+    factors: list[tuple[tuple[int, ...], Tensor]] = []
     for scope in scopes:
         table = torch.randn([counts[i] for i in scope], generator=rng, dtype=torch.float64)
         hard = (torch.rand(table.shape, generator=rng) < infinite) & (table > -1)
@@ -67,7 +79,7 @@ def random_tree(seed, variables=7, infinite=0.0):
     return factor_graph(counts, factors)
 
 
-def parts(energy):
+def parts(energy: FactorGraphEnergy) -> list[FactorGraphEnergy]:
     """The energy with one group alone, for each."""
     return [
         FactorGraphEnergy(counts=energy.counts, groups=(group,), constant=energy.constant * 0)

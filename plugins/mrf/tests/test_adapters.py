@@ -3,6 +3,7 @@
 import pytest
 import torch
 from plugins.mrf.tests.random_problems import every_labelling, random_problem
+from torch import Tensor
 
 import groundstate as gs
 from groundstate_mrf.brute_force import BruteForce
@@ -12,7 +13,7 @@ from groundstate_mrf.factor_graph import factor_graph
 from groundstate_mrf.relaxation import Relaxation
 
 
-def dense(quadratic, space):
+def dense(quadratic: gs.Quadratic, space: gs.Real) -> tuple[Tensor, Tensor]:
     """The matrix, by columns, and the minimiser; one problem."""
     size = torch.Size(space.event_shape).numel()
     columns = torch.eye(size, dtype=space.dtype).reshape(size, *space.event_shape)
@@ -22,26 +23,28 @@ def dense(quadratic, space):
 
 @pytest.mark.parametrize("same", [0, 2, 3])
 @pytest.mark.parametrize("seed", range(5))
-def test_relaxation_is_exact_on_labellings_and_bounds_them(seed, same):
+def test_relaxation_is_exact_on_labellings_and_bounds_them(seed: int, same: int) -> None:
     energy = random_problem(seed, order=2, counting=False, same=same)
     adapted = Relaxation(curvature=0.3, floor=0.2).adapt(energy)
     labels, values = every_labelling(energy)
     x = energy.graph.one_hot(labels, torch.float64)
-    x = x.reshape(len(labels), *adapted.energy.space.event_shape)
+    space = adapted.energy.space
+    assert isinstance(space, gs.Real)
+    x = x.reshape(len(labels), *space.event_shape)
     torch.testing.assert_close(adapted.energy(x), values)
     assert torch.equal(adapted.decode(x), labels)
     quadratic = gs.view(adapted.energy, gs.Quadratic)
-    matrix, best = dense(quadratic, adapted.energy.space)
+    matrix, best = dense(quadratic, space)
     torch.testing.assert_close(matrix, matrix.T)
     torch.testing.assert_close(matrix.diagonal(), quadratic.diagonal.flatten())
     assert float(torch.linalg.eigvalsh(matrix)[0]) >= 0.2 - 1e-9
-    least = adapted.energy(best.reshape(adapted.energy.space.event_shape))
+    least = adapted.energy(best.reshape(space.event_shape))
     assert float(least) <= float(values.amin()) + 1e-9
     sums = torch.zeros(5).double().index_add(0, energy.graph.variable_of_entry, best)
     torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
-def test_relaxation_takes_cardinality_of_pairs_but_not_more():
+def test_relaxation_takes_cardinality_of_pairs_but_not_more() -> None:
     energy = random_problem(0, order=2)
     with pytest.raises(gs.ViewError, match="CardinalityGroup"):
         Relaxation().adapt(energy)
@@ -50,7 +53,7 @@ def test_relaxation_takes_cardinality_of_pairs_but_not_more():
         Relaxation().adapt(forbidding)
 
 
-def test_relaxation_of_a_photo_is_a_stencil():
+def test_relaxation_of_a_photo_is_a_stencil() -> None:
     rng = torch.Generator().manual_seed(0)
     unary = torch.rand(2, 3, 4, 3, generator=rng, dtype=torch.float64)
     image = torch.rand(2, 3, 4, 1, generator=rng, dtype=torch.float64)
@@ -62,7 +65,7 @@ def test_relaxation_of_a_photo_is_a_stencil():
     assert torch.equal(adapted.decode(vertices), x)
 
 
-def test_discretised_energies_are_those_of_the_values():
+def test_discretised_energies_are_those_of_the_values() -> None:
     matrix = torch.tensor([[2.0, -0.5, 0.0], [-0.5, 3.0, 1.0], [0.0, 1.0, 2.5]]).double()
     indices = matrix.nonzero().T
     space = gs.Real(event_shape=(3,), lower=-1.0, upper=2.0, dtype=torch.float64)

@@ -1,15 +1,18 @@
 """Every service of every group of factors, against enumeration."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plugins.mrf.tests.random_problems import every_labelling, parts, random_problem
+from torch import Tensor
 
 import groundstate as gs
-from groundstate.factors import join
+from groundstate.factors import ExpectationGroup, MessageGroup, join
 from groundstate_mrf.factor_graph import cardinality
 from groundstate_mrf.groups.grid import EIGHT, GridPottsGroup
 
@@ -20,12 +23,14 @@ cases = pytest.mark.parametrize(
 )
 
 
-def same(left, right):
+def same(left: Tensor, right: Tensor) -> None:
     torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
 
 
 @cases
-def test_moves_are_energies_of_the_moved_labelling(seed, batch, infinite):
+def test_moves_are_energies_of_the_moved_labelling(
+    seed: int, batch: tuple[int, ...], infinite: float
+) -> None:
     for energy in parts(random_problem(seed, batch=batch, infinite=infinite)):
         graph, (group,) = energy.graph, energy.groups
         x = energy.space.sample(torch.Generator().manual_seed(seed), (3,))
@@ -40,7 +45,7 @@ def test_moves_are_energies_of_the_moved_labelling(seed, batch, infinite):
 
 
 @cases
-def test_minima_are_the_least_energies(seed, batch, infinite):
+def test_minima_are_the_least_energies(seed: int, batch: tuple[int, ...], infinite: float) -> None:
     for energy in parts(random_problem(seed, batch=batch, infinite=infinite)):
         labels, _ = every_labelling(energy)
         same(energy.groups[0].minima(), energy.groups[0].energies(labels).amin(0))
@@ -48,10 +53,13 @@ def test_minima_are_the_least_energies(seed, batch, infinite):
 
 @cases
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
-def test_messages_are_minima_over_the_other_variables(seed, batch, infinite, temperature):
+def test_messages_are_minima_over_the_other_variables(
+    seed: int, batch: tuple[int, ...], infinite: float, temperature: float
+) -> None:
     rng = torch.Generator().manual_seed(seed)
     for energy in parts(random_problem(seed, batch=batch, infinite=infinite)):
         graph, (group,) = energy.graph, energy.groups
+        assert isinstance(group, MessageGroup)
         incoming = torch.randn(*batch, len(group.entries), generator=rng, dtype=torch.float64)
         forbidden = torch.rand(incoming.shape, generator=rng) < infinite
         incoming = torch.where(forbidden, INFINITY, incoming)
@@ -64,7 +72,7 @@ def test_messages_are_minima_over_the_other_variables(seed, batch, infinite, tem
         at = [incoming[..., first[s] : first[s] + counts[s]] for s in range(len(counts))]
         for place, (slot, entry) in enumerate(zip(slot_of, group.entries, strict=True)):
             cost = energies[..., group.owners[slot]]
-            members = (group.owners == group.owners[slot]).nonzero().flatten().tolist()
+            members = (group.owners == group.owners[slot]).nonzero().flatten()
             for other in members:
                 if other != slot:
                     table = at[other].expand(*labels.shape[:-1], -1)
@@ -85,10 +93,11 @@ def test_messages_are_minima_over_the_other_variables(seed, batch, infinite, tem
 
 
 @cases
-def test_expectations_equal_enumeration(seed, batch, infinite):
+def test_expectations_equal_enumeration(seed: int, batch: tuple[int, ...], infinite: float) -> None:
     rng = torch.Generator().manual_seed(seed)
     for energy in parts(random_problem(seed, batch=batch, infinite=infinite)):
         graph, (group,) = energy.graph, energy.groups
+        assert isinstance(group, ExpectationGroup)
         chance = torch.rand(*batch, graph.entries, generator=rng, dtype=torch.float64)
         # certainty must not turn 0 · inf into NaN
         chance = torch.where(chance < 0.3, 0.0, chance)
@@ -115,7 +124,9 @@ def test_expectations_equal_enumeration(seed, batch, infinite):
 
 
 @cases
-def test_touching_and_joining_keep_the_factors(seed, batch, infinite):
+def test_touching_and_joining_keep_the_factors(
+    seed: int, batch: tuple[int, ...], infinite: float
+) -> None:
     energy = random_problem(seed, batch=batch, infinite=infinite)
     graph = energy.graph
     x = energy.space.sample(torch.Generator().manual_seed(seed))
@@ -138,7 +149,7 @@ def test_touching_and_joining_keep_the_factors(seed, batch, infinite):
 
 @pytest.mark.parametrize("offset", EIGHT)
 @pytest.mark.parametrize("infinite", [0.0, 0.3])
-def test_grid_factors_are_potts_edges(offset, infinite):
+def test_grid_factors_are_potts_edges(offset: tuple[int, int], infinite: float) -> None:
     rng = torch.Generator().manual_seed(0)
     shape = (2, 3 - offset[0], 4 - abs(offset[1]))
     weights = torch.randn(shape, generator=rng, dtype=torch.float64)
@@ -160,7 +171,9 @@ def test_grid_factors_are_potts_edges(offset, infinite):
     costs=st.lists(st.sampled_from([0.0, 0.5, 1.0, -1.0, INFINITY]), min_size=8, max_size=8),
     values=st.lists(st.sampled_from([0.0, 1.0, -2.0, INFINITY]), min_size=5, max_size=5),
 )
-def test_cardinality_messages_survive_ties_and_infinities(costs, values):
+def test_cardinality_messages_survive_ties_and_infinities(
+    costs: list[float], values: list[float]
+) -> None:
     counts = torch.full((4,), 2)
     group = cardinality(counts, [[0, 1, 2, 3]], [torch.tensor(values, dtype=torch.float64)])
     incoming = torch.tensor(costs, dtype=torch.float64)
@@ -174,7 +187,7 @@ def test_cardinality_messages_survive_ties_and_infinities(costs, values):
             same(sent[place, label], total[labels[:, place] == label].amin())
 
 
-def test_order_300_needs_no_table():
+def test_order_300_needs_no_table() -> None:
     counts = torch.full((300,), 2)
     rng = torch.Generator().manual_seed(0)
     values = (torch.arange(301, dtype=torch.float64) - 100).abs()
@@ -194,16 +207,14 @@ def test_order_300_needs_no_table():
     same(group.expected_energies(beliefs).sum(), (chance.exp() * values).sum().double())
 
 
-def test_energies_are_differentiable_in_tables_and_weights():
+def test_energies_are_differentiable_in_tables_and_weights() -> None:
     energy = random_problem(6, batch=(2,))
-    leaves = [gs.to(group, dtype=torch.float64) for group in energy.groups]
+    leaves: list[Any] = [gs.to(group, dtype=torch.float64) for group in energy.groups]
     x = energy.space.sample(torch.Generator().manual_seed(1), (2,))
     for group in leaves:
         field = next(n for n in ("tables", "weights", "values") if n in vars(group))
 
-        def total(values, group=group, field=field):
-            from dataclasses import replace
-
+        def total(values: Tensor, group: Any = group, field: str = field) -> Tensor:
             changed = replace(group, **{field: values})
             moves = changed.moves(x)
             return changed.energies(x).sum() + (moves * moves).sum()
@@ -211,7 +222,7 @@ def test_energies_are_differentiable_in_tables_and_weights():
         assert torch.autograd.gradcheck(total, vars(group)[field].clone().requires_grad_())
 
 
-def test_wrong_shapes_are_refused():
+def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one weight .*offset|must end in shape"):
         GridPottsGroup(
             weights=torch.zeros(3, 4), offset=(0, 1), height=3, width=4, labels=2, total=24

@@ -1,16 +1,22 @@
 """Pseudo-likelihood and the gradient learner on a small Ising model."""
 
+from collections.abc import Iterable
+from typing import Literal
+
 import pytest
 import torch
 from plugins.mrf.tests.random_problems import labellings, random_problem
+from torch import Tensor
 
 import groundstate as gs
-from groundstate_mrf.gradient import GradientLearner
+from groundstate.learning import Batch
+from groundstate_mrf.factor_graph import FactorGraphEnergy
+from groundstate_mrf.gradient import GradientLearner, GradientState
 from groundstate_mrf.potts_grid import PottsGrid
 from groundstate_mrf.pseudo_likelihood import PseudoLikelihood
 
 
-def exact_conditionals(energy, data):
+def exact_conditionals(energy: FactorGraphEnergy, data: Tensor) -> Tensor:
     """-log p(x_i | rest), summed over i, by energies alone."""
     total = torch.zeros(len(data), dtype=torch.float64)
     for i, count in enumerate(energy.counts.tolist()):
@@ -21,14 +27,18 @@ def exact_conditionals(energy, data):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pseudo_likelihood_is_the_sum_of_conditionals(seed):
+def test_pseudo_likelihood_is_the_sum_of_conditionals(seed: int) -> None:
     energy = random_problem(seed)
     data = energy.space.sample(torch.Generator().manual_seed(0), (6,))
-    loss = PseudoLikelihood()(lambda batch: energy, {"data": data}, torch.Generator())
+
+    def model(batch: Batch) -> FactorGraphEnergy:
+        return energy
+
+    loss = PseudoLikelihood()(model, {"data": data}, torch.Generator())
     torch.testing.assert_close(loss["pseudo-likelihood"], exact_conditionals(energy, data))
 
 
-def sampled(model, rows):
+def sampled(model: PottsGrid, rows: int) -> Tensor:
     """Exact samples of a 3 x 3 model."""
     every = labellings([2] * 9)
     chance = (-model({})(every)).softmax(0)
@@ -36,7 +46,7 @@ def sampled(model, rows):
     return every[torch.multinomial(chance, rows, replacement=True, generator=rng)]
 
 
-def true_model():
+def true_model() -> PottsGrid:
     rng = torch.Generator().manual_seed(7)
     model = PottsGrid(height=3, width=3).double()
     with torch.no_grad():
@@ -45,7 +55,7 @@ def true_model():
     return model
 
 
-def test_learner_reaches_the_optimum_of_the_pseudo_likelihood_near_the_truth():
+def test_learner_reaches_the_optimum_of_the_pseudo_likelihood_near_the_truth() -> None:
     truth = true_model()
     with torch.no_grad():
         data = sampled(truth, 4000)
@@ -68,7 +78,7 @@ def test_learner_reaches_the_optimum_of_the_pseudo_likelihood_near_the_truth():
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
-def test_learning_resumes_exactly(optimiser):
+def test_learning_resumes_exactly(optimiser: Literal["adam", "sgd"]) -> None:
     data = sampled(true_model(), 50).detach()
     source = gs.Minibatches(tensors={"data": data}, size=10)
     learner = GradientLearner(
@@ -76,7 +86,7 @@ def test_learning_resumes_exactly(optimiser):
     )
     model = PottsGrid(height=3, width=3).double()
 
-    def run(state, steps):
+    def run(state: GradientState, steps: Iterable[int]) -> GradientState:
         for step in steps:
             state = learner.step(state, source(step))
         return state
@@ -91,7 +101,7 @@ def test_learning_resumes_exactly(optimiser):
     assert whole.metrics == resumed.metrics and whole.steps == resumed.steps == 9
 
 
-def test_a_model_without_parameters_is_refused():
+def test_a_model_without_parameters_is_refused() -> None:
     learner = GradientLearner(loss=PseudoLikelihood())
     with pytest.raises(ValueError, match="parameters to learn"):
         learner.init(torch.nn.Identity(), lambda step: {}, torch.Generator())

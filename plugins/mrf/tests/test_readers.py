@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import torch
 from plugins.mrf.tests.random_problems import every_labelling, random_problem
 
 import groundstate as gs
+from groundstate.data import Reader
 from groundstate.errors import FormatError
 from groundstate_mrf.brute_force import BruteForce
 from groundstate_mrf.factor_graph import factor_graph
+from groundstate_mrf.groups.tables import TableGroup
 from groundstate_mrf.max_product import MaxProduct
 from groundstate_mrf.npz import NPZReader
 from groundstate_mrf.uai import UAIReader
@@ -37,7 +40,7 @@ GOOD = """MARKOV  # a comment
 
 @pytest.mark.parametrize("reader", [UAIReader(), NPZReader()], ids=["uai", "npz"])
 @pytest.mark.parametrize("seed", range(4))
-def test_written_problems_are_read_back(tmp_path, reader, seed):
+def test_written_problems_are_read_back(tmp_path: Path, reader: Reader, seed: int) -> None:
     energy = random_problem(seed, infinite=0.2 * (seed % 2))
     path = tmp_path / f"problem{reader.suffixes[0]}"
     reader.write(energy, path)
@@ -45,14 +48,14 @@ def test_written_problems_are_read_back(tmp_path, reader, seed):
     torch.testing.assert_close(reader.read(path)(labels), values, rtol=1e-12, atol=1e-12)
 
 
-def test_npz_is_exact_for_batches_and_types(tmp_path):
+def test_npz_is_exact_for_batches_and_types(tmp_path: Path) -> None:
     energy = gs.to(random_problem(1, batch=(2, 1), infinite=0.1), dtype=torch.float32)
     NPZReader().write(energy, tmp_path / "a.npz")
     labels, values = every_labelling(energy)
     assert torch.equal(NPZReader().read(tmp_path / "a.npz")(labels), values)
 
 
-def test_uai_potentials_are_energies_in_the_order_of_the_format(tmp_path):
+def test_uai_potentials_are_energies_in_the_order_of_the_format(tmp_path: Path) -> None:
     path = tmp_path / "a.uai"
     path.write_text(GOOD)
     energy = UAIReader().read(path)
@@ -63,7 +66,7 @@ def test_uai_potentials_are_energies_in_the_order_of_the_format(tmp_path):
     assert float(energy(torch.tensor([0, 1, 1]))) == float("inf")
 
 
-def test_uai_keeps_energies_beyond_the_range_of_potentials(tmp_path):
+def test_uai_keeps_energies_beyond_the_range_of_potentials(tmp_path: Path) -> None:
     table = torch.tensor([[0.0, 2000.0], [-3000.0, float("inf")]], dtype=torch.float64)
     energy = factor_graph([2, 2], [((0, 1), table)], constant=1500.0)
     UAIReader().write(energy, tmp_path / "a.uai")
@@ -87,7 +90,9 @@ def test_uai_keeps_energies_beyond_the_range_of_potentials(tmp_path):
         ("0.189\n", "0.189\n7\n", 17, "the end of the file"),
     ],
 )
-def test_malformed_uai_names_the_line_and_what_was_expected(tmp_path, old, new, line, expected):
+def test_malformed_uai_names_the_line_and_what_was_expected(
+    tmp_path: Path, old: str, new: str, line: int, expected: str
+) -> None:
     assert old in GOOD
     path = tmp_path / "bad.uai"
     path.write_text(GOOD.replace(old, new, 1))
@@ -97,7 +102,7 @@ def test_malformed_uai_names_the_line_and_what_was_expected(tmp_path, old, new, 
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93\xff\xfe\x00 binary"])
-def test_what_is_no_uai_file_is_refused(tmp_path, content):
+def test_what_is_no_uai_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.uai"
     path.write_bytes(content)
     with pytest.raises(FormatError, match=r"bad\.uai:1: expected"):
@@ -117,11 +122,13 @@ def test_what_is_no_uai_file_is_refused(tmp_path, content):
         ("group_0_tables", np.array([[np.nan]]), "without NaN"),
     ],
 )
-def test_malformed_npz_names_the_array(tmp_path, name, value, expected):
+def test_malformed_npz_names_the_array(
+    tmp_path: Path, name: str, value: Any, expected: str
+) -> None:
     path = tmp_path / "a.npz"
     NPZReader().write(random_problem(0), path)
     with np.load(path) as file:
-        arrays = dict(file)
+        arrays: dict[str, Any] = dict(file)
     arrays.pop(name)
     if value is not None:
         arrays[name] = value
@@ -131,14 +138,14 @@ def test_malformed_npz_names_the_array(tmp_path, name, value, expected):
     assert expected in str(caught.value)
 
 
-def test_what_is_no_npz_file_is_refused(tmp_path):
+def test_what_is_no_npz_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_text("hello")
     with pytest.raises(FormatError, match="an NPZ file"):
         NPZReader().read(path)
 
 
-def test_bayesian_network_of_the_toulbar2_collection():
+def test_bayesian_network_of_the_toulbar2_collection() -> None:
     data = os.environ.get("GROUNDSTATE_DATA")
     path = Path(data or "/nowhere", "map", "water.uai")
     if not path.exists():
@@ -146,6 +153,7 @@ def test_bayesian_network_of_the_toulbar2_collection():
     energy = UAIReader().read(path)
     assert len(energy.counts) == 32
     for group in energy.graph.groups:
+        assert isinstance(group, TableGroup)
         # conditional tables: the child is the last variable and changes fastest
         sums = (-group.tables).exp().sum(-1)
         torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-6, rtol=0)
@@ -153,7 +161,7 @@ def test_bayesian_network_of_the_toulbar2_collection():
     assert float(solution.energy) < 8.5
 
 
-def test_brute_force_solves_what_was_read(tmp_path):
+def test_brute_force_solves_what_was_read(tmp_path: Path) -> None:
     path = tmp_path / "a.uai"
     path.write_text(GOOD)
     solution = gs.solve(UAIReader().read(path), BruteForce())

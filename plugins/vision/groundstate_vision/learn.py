@@ -28,14 +28,17 @@ def mixture_log_density(
         seed: Seed of the starting points.
     """
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
 
     samples = samples[:: -(-len(samples) // MOST_SAMPLES)]
     distinct = len(np.unique(samples, axis=0))
     count = max(1, min(components, len(samples) // 5, distinct))
     mixture = GaussianMixture(count, reg_covar=variance, random_state=seed)
-    # scikit-learn wants two samples; one twice is the same density.
-    mixture.fit(samples if len(samples) > 1 else np.repeat(samples, 2, axis=0))
-    return cast(NDArray[np.float64], mixture.score_samples(points))
+    # on matrices of 5 x 5 threads of a linear algebra library only wait for each other
+    with threadpool_limits(1):
+        # scikit-learn wants two samples; one twice is the same density
+        mixture.fit(samples if len(samples) > 1 else np.repeat(samples, 2, axis=0))
+        return cast(NDArray[np.float64], mixture.score_samples(points))
 
 
 def slic_labels(image: NDArray[np.float64], segments: int, compactness: float) -> NDArray[np.int64]:
