@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from groundstate.factors import FactorGroup
+from groundstate.testing.typed import ints
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph, potts_edges
 
 INFINITY = float("inf")
@@ -18,7 +19,7 @@ def labellings(counts: Sequence[int]) -> Tensor:
 
 def every_labelling(energy: FactorGraphEnergy) -> tuple[Tensor, Tensor]:
     """All labellings, [n, *batch, variables], and their energies [n, *batch]."""
-    labels = labellings(energy.counts.tolist())
+    labels = labellings(ints(energy.counts))
     batch = energy.space.batch_shape
     labels = labels.reshape(len(labels), *[1] * len(batch), -1)
     labels = labels.expand(len(labels), *batch, len(energy.counts))
@@ -43,7 +44,7 @@ def random_problem(
         hard = torch.rand(values.shape, generator=rng) < infinite
         return torch.where(hard, INFINITY, values)
 
-    counts: list[int] = torch.randint(1, 4, (variables,), generator=rng).tolist()
+    counts = ints(torch.randint(1, 4, (variables,), generator=rng))
     counts = [same] * variables if same else [*counts[: variables - 3], 2, 2, 2]
     factors: list[tuple[tuple[int, ...], Tensor]] = [
         ((i,), torch.randn(*batch, n, generator=rng, dtype=torch.float64))
@@ -51,7 +52,7 @@ def random_problem(
     ]
     for size in range(2, order + 1):
         for _ in range(3):
-            scope: list[int] = torch.randperm(variables, generator=rng)[:size].tolist()
+            scope = ints(torch.randperm(variables, generator=rng)[:size])
             factors.append((tuple(scope), normal(*(counts[i] for i in scope))))
     tensor = torch.tensor(counts)
     last = range(variables - 3, variables)
@@ -67,7 +68,7 @@ def random_problem(
 def random_tree(seed: int, variables: int = 7, infinite: float = 0.0) -> FactorGraphEnergy:
     """A tree of pairs and one factor of order 3, with label counts of 1 to 3."""
     rng = torch.Generator().manual_seed(seed)
-    counts: list[int] = torch.randint(1, 4, (variables + 2,), generator=rng).tolist()
+    counts = ints(torch.randint(1, 4, (variables + 2,), generator=rng))
     parents = [int(torch.randint(0, i, (1,), generator=rng)) for i in range(1, variables)]
     scopes: list[tuple[int, ...]] = [(parent, child) for child, parent in enumerate(parents, 1)]
     scopes += [(variables - 1, variables, variables + 1), *((i,) for i in range(0, variables, 2))]

@@ -219,7 +219,8 @@ def test_energies_are_differentiable_in_tables_and_weights() -> None:
             moves = changed.moves(x)
             return changed.energies(x).sum() + (moves * moves).sum()
 
-        assert torch.autograd.gradcheck(total, vars(group)[field].clone().requires_grad_())
+        values: Tensor = getattr(group, field)
+        assert torch.autograd.gradcheck(total, values.clone().requires_grad_())
 
 
 def test_wrong_shapes_are_refused() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import groundstate as gs
 from groundstate.learning import Batch
+from groundstate.testing.typed import ints
 from groundstate_mrf.factor_graph import FactorGraphEnergy
 from groundstate_mrf.gradient import GradientLearner, GradientState
 from groundstate_mrf.potts_grid import PottsGrid
@@ -19,7 +20,7 @@ from groundstate_mrf.pseudo_likelihood import PseudoLikelihood
 def exact_conditionals(energy: FactorGraphEnergy, data: Tensor) -> Tensor:
     """-log p(x_i | rest), summed over i, by energies alone."""
     total = torch.zeros(len(data), dtype=torch.float64)
-    for i, count in enumerate(energy.counts.tolist()):
+    for i, count in enumerate(ints(energy.counts)):
         moved = data.unsqueeze(1).repeat(1, count, 1)
         moved[:, :, i] = torch.arange(count)
         total -= (-energy(moved)).log_softmax(-1).gather(1, data[:, i : i + 1]).squeeze(1)
