@@ -9,8 +9,10 @@ from torch import Tensor
 from groundstate.errors import CertificationError
 from groundstate.solver import Beliefs
 from groundstate.solving import solve
-from groundstate.testing.problems import graphs, quadratics
-from groundstate.testing.zoo.solvers import Descent, Enumerating, Greedy, Twisted
+from groundstate.testing.problems.discrete import graphs
+from groundstate.testing.problems.quadratic import quadratics
+from groundstate.testing.zoo.toys import Descent, Enumerating, Greedy
+from groundstate.testing.zoo.twisting import Twisted
 
 SYSTEM = quadratics()[0].energy
 TREE = graphs()[0].energy

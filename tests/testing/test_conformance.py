@@ -21,7 +21,7 @@ from groundstate.testing.conformance import (
 )
 from groundstate.testing.laws.law import Law
 from groundstate.testing.saying import Broken, Skip
-from groundstate.testing.zoo import energies, solvers
+from groundstate.testing.zoo import energies, groups, toys
 
 
 def holds(instance: object) -> None:
@@ -118,7 +118,7 @@ def test_report_can_be_written_as_json() -> None:
 def test_progress_is_told_after_each_law() -> None:
     told: list[tuple[int, int, str]] = []
     report = check(
-        energies.tables(), progress=lambda done, of, result: told.append((done, of, result.law))
+        groups.tables(), progress=lambda done, of, result: told.append((done, of, result.law))
     )
     assert [number for number, _, _ in told] == list(range(1, len(report.results) + 1))
     assert {of for _, of, _ in told} == {len(report.results)}
@@ -130,18 +130,18 @@ def test_unknown_plugin_is_named_with_what_there_is() -> None:
 
 
 def test_unknown_claim_is_a_failure() -> None:
-    boastful = dataclasses.replace(energies.tables(), claims=("best",))
+    boastful = dataclasses.replace(groups.tables(), claims=("best",))
     failed = [result.law for result in check(boastful).failures]
     assert failed == ["claims_are_known"]
 
 
 def test_component_without_examples_fails_and_is_not_silently_passed() -> None:
-    silent = dataclasses.replace(energies.tables(), examples=list)
+    silent = dataclasses.replace(groups.tables(), examples=list)
     assert "examples_are_of_the_kind" in [result.law for result in check(silent).failures]
 
 
 def test_example_of_another_kind_is_told() -> None:
-    strange = dataclasses.replace(energies.tables(), examples=lambda: [3])
+    strange = dataclasses.replace(groups.tables(), examples=lambda: [3])
     failed = {result.law: result.reason for result in check(strange).failures}
     assert "int" in failed["examples_are_of_the_kind"]
 
@@ -149,7 +149,7 @@ def test_example_of_another_kind_is_told() -> None:
 def test_solver_is_tried_on_the_problems_that_its_needs_select() -> None:
     by_view: dict[str, set[str]] = {}
     for name in ("descent", "greedy"):
-        component: Component = solvers.correct()[name]
+        component: Component = toys.correct()[name]
         problems = [case.problems or () for case in laws_for(component)]
         by_view[name] = {problem.name for chosen in problems for problem in chosen}
     assert "tree" in by_view["greedy"]
@@ -158,19 +158,19 @@ def test_solver_is_tried_on_the_problems_that_its_needs_select() -> None:
 
 
 def test_ids_name_component_example_and_law() -> None:
-    ids = [case.id for case in laws_for(solvers.correct()["descent"])]
+    ids = [case.id for case in laws_for(toys.correct()["descent"])]
     assert "solver/descent-0-batch_equals_loop" in ids
     assert "solver/descent-target_resolves" in ids
     assert len(ids) == len(set(ids))
 
 
 def test_parametrize_laws_makes_one_test_per_case() -> None:
-    mark = parametrize_laws(energies.tables()).mark
-    assert len(mark.args[1]) == len(laws_for(energies.tables()))
+    mark = parametrize_laws(groups.tables()).mark
+    assert len(mark.args[1]) == len(laws_for(groups.tables()))
 
 
 def test_solvers_are_tried_on_the_energies_of_their_own_plugin() -> None:
-    records = [energies.dense(), solvers.correct()["descent"], solvers.correct()["greedy"]]
+    records = [energies.dense(), toys.correct()["descent"], toys.correct()["greedy"]]
     cases = [case for case in laws_for(records) if case.law.name == "same_seed_same_result"]
     own = {c.component: {p.name for p in c.problems or () if p.own} for c in cases}
     assert own == {

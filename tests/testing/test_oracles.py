@@ -13,7 +13,8 @@ from groundstate.testing.oracles import (
     labellings,
     solve_densely,
 )
-from groundstate.testing.problems import everything, fitting, quadratic
+from groundstate.testing.problems.choosing import everything, fitting
+from groundstate.testing.problems.quadratic import quadratic
 from groundstate.testing.tables import table_energy
 from groundstate.views import Quadratic
 

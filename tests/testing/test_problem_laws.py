@@ -6,7 +6,7 @@ import pytest
 
 from groundstate.testing.laws.law import Law
 from groundstate.testing.laws.tables import LAWS_OF_ENERGIES
-from groundstate.testing.problems import everything
+from groundstate.testing.problems.choosing import everything
 from groundstate.testing.saying import Skip
 
 PAIRS = [

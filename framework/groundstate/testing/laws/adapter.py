@@ -13,7 +13,7 @@ from groundstate.space import Discrete
 from groundstate.testing.laws.energy import points
 from groundstate.testing.laws.law import laws
 from groundstate.testing.oracles import LIMIT, enumerate_labellings, solve_densely
-from groundstate.testing.problems import Problem
+from groundstate.testing.problems.problem import Problem
 from groundstate.testing.saying import Broken, Skip, close, refuse, require
 from groundstate.testing.trees import snapshot, unchanged
 from groundstate.views import Quadratic

@@ -12,9 +12,9 @@ from groundstate.factors import FactorGraph
 from groundstate.solver import Beliefs, Solver
 from groundstate.space import Discrete
 from groundstate.testing.laws.law import laws
-from groundstate.testing.laws.solver import FEW, finish, start, walk
+from groundstate.testing.laws.runs import FEW, finish, start, walk
 from groundstate.testing.oracles import solve_densely
-from groundstate.testing.problems import Problem
+from groundstate.testing.problems.problem import Problem
 from groundstate.testing.saying import close, refuse, require
 from groundstate.testing.typed import ints, pieces
 

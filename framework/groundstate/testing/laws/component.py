@@ -21,7 +21,7 @@ from groundstate.generator import Generator
 from groundstate.solver import Solver
 from groundstate.targets import examples_of, target_of
 from groundstate.testing.laws.law import laws
-from groundstate.testing.problems import fitting
+from groundstate.testing.problems.choosing import fitting
 from groundstate.testing.saying import require
 
 HEAVY = ("torch", "numpy", "scipy", "jaxtyping", "pydantic", "typer", "rich", "numba", "networkx")

@@ -10,8 +10,9 @@ from torch import Tensor
 from groundstate.solver import Solver
 from groundstate.solving import solve
 from groundstate.testing.laws.law import laws
-from groundstate.testing.laws.solver import start
-from groundstate.testing.problems import DenseQuadratic, Problem
+from groundstate.testing.laws.runs import start
+from groundstate.testing.problems.problem import Problem
+from groundstate.testing.problems.quadratic import DenseQuadratic
 from groundstate.testing.saying import close, require
 from groundstate.testing.trees import generator
 from groundstate.testing.typed import linear_solve

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from groundstate.testing.laws import (
     adapter,
+    answers,
     beliefs,
     component,
     critic,
+    ending,
     energy,
     factors,
     generator,
@@ -15,6 +17,7 @@ from groundstate.testing.laws import (
     loss,
     quadratic,
     reader,
+    services,
     solver,
     supporting,
 )
@@ -24,12 +27,13 @@ LAWS_OF_ENERGIES: tuple[Law, ...] = (
     *energy.LAWS,
     *quadratic.LAWS,
     *factors.LAWS,
+    *services.LAWS,
     *critic.LAWS,
 )
 
 LAWS: Mapping[str, tuple[Law, ...]] = {
     "energy": LAWS_OF_ENERGIES,
-    "solver": (*solver.LAWS, *beliefs.LAWS, *gradients.LAWS),
+    "solver": (*solver.LAWS, *ending.LAWS, *answers.LAWS, *beliefs.LAWS, *gradients.LAWS),
     "loss": loss.LAWS,
     "generator": generator.LAWS,
     "learner": learner.LAWS,

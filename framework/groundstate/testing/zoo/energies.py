@@ -1,6 +1,5 @@
-"""Wrong energies."""
+"""Wrong energies: values and views of quadratic ones."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,15 +10,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from groundstate.energy import Energy, Views, view
-from groundstate.factors import FactorGraph
-from groundstate.space import Discrete, Real, Space
-from groundstate.testing.problems import (
-    DenseQuadratic,
-    graphs,
-    positive_definite,
-    quadratics,
-)
-from groundstate.testing.tables import TableEnergy, Tables
+from groundstate.space import Real, Space
+from groundstate.testing.problems.quadratic import DenseQuadratic, positive_definite, quadratics
 from groundstate.testing.zoo.animal import Animal, component
 from groundstate.views import Covariance, Density, Quadratic, Score, SparseMatrix
 
@@ -30,18 +22,9 @@ def _systems() -> list[Energy]:
     return [problem.energy for problem in quadratics()[:2]]
 
 
-def _graphs() -> list[Energy]:
-    return [problem.energy for problem in graphs() if problem.name in ("tree", "batch of cycles")]
-
-
 def dense() -> Any:
     """The correct quadratic energy."""
     return component("energy", "dense", _systems, target=DenseQuadratic, gives=GAUSSIAN)
-
-
-def tables() -> Any:
-    """The correct factor graph."""
-    return component("energy", "tables", _graphs, target=TableEnergy, gives=("FactorGraph",))
 
 
 Value = Callable[[Energy, Tensor], Tensor]
@@ -116,18 +99,8 @@ def _one_sample_dimension(energy: Energy, x: Tensor) -> Tensor:
     return value.flatten(0, 1) if value.dim() > 1 + len(energy.space.layout.batch_shape) else value
 
 
-def _wraps_labels(energy: Energy, x: Tensor) -> Tensor:
-    space = energy.space
-    assert isinstance(space, Discrete)
-    return energy(x % space.counts)
-
-
 def _wrong_values(value: Value) -> Callable[[], list[object]]:
     return lambda: [WrongValue(inner=energy, value=value) for energy in _systems()]
-
-
-def _wrong_labels(value: Value) -> Callable[[], list[object]]:
-    return lambda: [WrongValue(inner=energy, value=value) for energy in _graphs()]
 
 
 def _wrong_view(kind: type, change: Callable[[Any], Any]) -> Callable[[], list[object]]:
@@ -194,83 +167,6 @@ def _without_pins(sparse: SparseMatrix) -> SparseMatrix:
     return replace(sparse, values=torch.where(pinned, 0.0, sparse.values))
 
 
-class WrongMoves(Tables):
-    """Moves of the energies with the labels of the other variables shifted."""
-
-    def moves(self, labels: Tensor) -> Tensor:
-        return super().moves(labels).roll(1, -1)
-
-
-class WrongMessages(Tables):
-    """Messages off by one: the slot's own message is counted, too."""
-
-    def messages(self, incoming: Tensor, temperature: float) -> Tensor:
-        return super().messages(incoming, temperature) + incoming
-
-
-class WrongExpectations(Tables):
-    """Expected moves that weigh the variable's own label, too."""
-
-    def expected_moves(self, beliefs: Tensor) -> Tensor:
-        return super().expected_moves(beliefs) * beliefs
-
-
-class WrongMinima(Tables):
-    """Means in place of minima."""
-
-    def minima(self) -> Tensor:
-        return super().minima() + 0.5
-
-
-class TouchesAll(Tables):
-    """Keeps every factor, whatever is touched."""
-
-    def touching(self, variables: Tensor) -> Tables:
-        return self
-
-
-class ForgetsEntries(Tables):
-    """Shifted to other variables, but still adding to the old entries."""
-
-    def shifted(self, *, variables: int, entries: int, total: int) -> Tables:
-        return Tables.shifted(self, variables=variables, entries=0, total=total)
-
-
-class WrongSlots(Tables):
-    """Tells of other variables than those its factors depend on."""
-
-    @property
-    def slots(self) -> Tensor:
-        return super().slots.flip(0)
-
-
-def _wrong_groups(group: type[Tables]) -> Callable[[], list[object]]:
-    def examples() -> list[object]:
-        found: list[object] = []
-        for energy in _graphs():
-            assert isinstance(energy, TableEnergy)
-            groups = tuple(_as(group, each) for each in energy.graph.groups)
-            found.append(replace(energy, graph=replace(energy.graph, groups=groups)))
-        return found
-
-    return examples
-
-
-def _as(group: type[Tables], each: Any) -> Tables:
-    return group(**{f.name: getattr(each, f.name) for f in dataclasses.fields(each)})
-
-
-def _without_constant() -> list[object]:
-    def graph(energy: Energy) -> FactorGraph:
-        full = view(energy, FactorGraph)
-        return replace(full, constant=torch.zeros_like(full.constant))
-
-    return [
-        WrongValue(inner=energy, changed={FactorGraph: lambda e=energy: graph(e)})
-        for energy in _graphs()
-    ]
-
-
 _VALUES: list[tuple[str, str, Value, str]] = [
     ("mean-over-batch", "averages over the batch", _mean_over_batch, "problems_do_not_mix"),
     ("sum-over-batch", "sums over everything", _sum_over_batch, "one_number_per_configuration"),
@@ -287,6 +183,7 @@ _VALUES: list[tuple[str, str, Value, str]] = [
         "sample_dimensions_broadcast",
     ),
 ]
+
 
 _VIEWS: list[tuple[str, str, type, Callable[[Any], Any], str]] = [
     (
@@ -354,36 +251,6 @@ _VIEWS: list[tuple[str, str, type, Callable[[Any], Any], str]] = [
     ),
 ]
 
-_GROUPS: list[tuple[str, str, type[Tables], str]] = [
-    ("wrong-moves", "moves off by one entry", WrongMoves, "moves_are_energy_differences"),
-    ("wrong-messages", "messages off by one term", WrongMessages, "messages_equal_brute_force"),
-    (
-        "wrong-expectations",
-        "expectations with one belief too many",
-        WrongExpectations,
-        "expectations_equal_enumeration",
-    ),
-    ("wrong-minima", "minima above the energies", WrongMinima, "minima_are_lower_bounds"),
-    (
-        "touches-all",
-        "keeps factors that are not touched",
-        TouchesAll,
-        "touching_keeps_the_right_factors",
-    ),
-    (
-        "forgets-entries",
-        "adds to other variables' entries after a shift",
-        ForgetsEntries,
-        "shifted_factors_are_the_same_elsewhere",
-    ),
-    (
-        "wrong-slots",
-        "depends on variables that it does not tell of",
-        WrongSlots,
-        "slots_are_sorted_and_complete",
-    ),
-]
-
 
 def animals() -> list[Animal]:
     """The wrong energies."""
@@ -396,11 +263,6 @@ def animals() -> list[Animal]:
             "energy", name, _wrong_view(kind, change), target=WrongValue, gives=GAUSSIAN
         )
         found.append(Animal(fault=fault, component=made, sibling=dense(), caught_by=law))
-    for name, fault, group, law in _GROUPS:
-        made = component(
-            "energy", name, _wrong_groups(group), target=TableEnergy, gives=("FactorGraph",)
-        )
-        found.append(Animal(fault=fault, component=made, sibling=tables(), caught_by=law))
     return [*found, *_others()]
 
 
@@ -412,38 +274,6 @@ def _others() -> list[Animal]:
             component=component("energy", "asymmetric", _asymmetric, target=WrongValue, gives=few),
             sibling=dense(),
             caught_by="matrix_is_symmetric",
-        ),
-        Animal(
-            fault="takes a label that does not exist for another",
-            component=component(
-                "energy",
-                "wraps-labels",
-                _wrong_labels(_wraps_labels),
-                target=WrongValue,
-                gives=("FactorGraph",),
-            ),
-            sibling=tables(),
-            caught_by="out_of_range_label_is_refused",
-        ),
-        Animal(
-            fault="its graph lacks the constant",
-            component=component(
-                "energy",
-                "without-constant",
-                _without_constant,
-                target=WrongValue,
-                gives=("FactorGraph",),
-            ),
-            sibling=tables(),
-            caught_by="factor_graph_agrees_with_energy",
-        ),
-        Animal(
-            fault="declares a view that it does not give",
-            component=component(
-                "energy", "promises", _graphs, target=TableEnergy, gives=("FactorGraph", "Score")
-            ),
-            sibling=tables(),
-            caught_by="declared_views_are_given",
         ),
         Animal(
             fault="gives views that it does not declare",

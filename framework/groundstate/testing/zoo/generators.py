@@ -12,7 +12,7 @@ from torch import Tensor
 
 from groundstate.component import Component
 from groundstate.examples import GeneratorExample
-from groundstate.testing.problems import DenseQuadratic, quadratic
+from groundstate.testing.problems.quadratic import DenseQuadratic, quadratic
 from groundstate.testing.zoo.animal import Animal, component
 
 

@@ -14,7 +14,7 @@ from groundstate.energy import Energy, view
 from groundstate.examples import LossExample
 from groundstate.learning import Batch, Needs
 from groundstate.space import Real
-from groundstate.testing.problems import DenseQuadratic
+from groundstate.testing.problems.quadratic import DenseQuadratic
 from groundstate.testing.trees import generator
 from groundstate.testing.zoo.animal import Animal, component
 from groundstate.views import Quadratic, Score
