@@ -183,8 +183,8 @@ def survives(mutant: Mutant, limit: float) -> bool:
     """Whether the tests pass all the same."""
     with tempfile.TemporaryDirectory() as folder:
         for package in (ROOT / "plugins" / mutant.plugin).glob("groundstate_*"):
-            skip = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(package, Path(folder) / package.name, ignore=skip)
+            # with what was compiled of the other modules
+            shutil.copytree(package, Path(folder) / package.name)
         (Path(folder) / mutant.file).write_text(mutant.source, encoding="utf-8")
         return run_tests(mutant.plugin, Path(folder), limit)[0]
 
