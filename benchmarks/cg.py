@@ -5,7 +5,7 @@ tolerance, the same number of threads. Ours is timed through `solve`, with every
 Peers get the same matrix in CSR, and are timed without and with the same Jacobi preconditioner.
 
     pip install --no-deps -r benchmarks/requirements.txt
-    python benchmarks/cg.py [--quick] [--json] [--fresh]
+    OMP_WAIT_POLICY=passive python benchmarks/cg.py [--quick] [--json] [--fresh]
 
 Peers stop by the residual of their recurrence (linear_cg: averaged over the columns), so the true
 one, recomputed here for everybody, stands beside each time. A time counts as an answer only where
