@@ -21,9 +21,7 @@ class Dataset(Protocol):
         """Its outputs by name, as the component's `gives` lists them."""
         ...
 
-    def pictures(
-        self, outputs: Mapping[str, object], x: Shaped[Tensor, "..."] | None
-    ) -> Pictures:
+    def pictures(self, outputs: Mapping[str, object], x: Shaped[Tensor, "..."] | None) -> Pictures:
         """Pictures of the input (x is None), or of a configuration that a solver found."""
         ...
 

@@ -23,7 +23,6 @@ __all__ = [
     "components_of",
     "expected",
     "known_claims",
-    "known_laws",
     "laws_for",
     "parametrize_laws",
     "run_case",
@@ -120,11 +119,6 @@ def _implied(cases: Sequence[Case]) -> int:
         record = records[component].component
         total += len(claimed(record.kind, record.claims))
     return total
-
-
-def known_laws() -> dict[str, list[str]]:
-    """The names of the laws of each kind, for listings."""
-    return {kind: [law.name for law in LAWS[kind]] for kind in LAWS}
 
 
 def known_claims() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
