@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 
@@ -71,15 +72,23 @@ class Mutant:
         plugin: folder name of the plugin.
         file: module, relative to the plugin's folder.
         line: where.
+        index: of the changed node among those that compute.
         change: what, in words.
-        source: text of the changed module.
     """
 
     plugin: str
     file: str
     line: int
+    index: int
     change: str
-    source: str
+
+    @cached_property
+    def source(self) -> str:
+        """Text of the changed module."""
+        path = ROOT / "plugins" / self.plugin / self.file
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        _change(list(_code(tree))[self.index])
+        return ast.unparse(tree)
 
     @property
     def key(self) -> str:
@@ -94,21 +103,18 @@ def mutants(plugin: str) -> list[Mutant]:
     folder = ROOT / "plugins" / plugin
     found: list[Mutant] = []
     for path in sorted(folder.glob("groundstate_*/**/*.py")):
-        if path.name in ("__init__.py", "examples.py"):
+        if path.name in ("__init__.py", "examples.py", "warm.py"):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for index, node in enumerate(_code(tree)):
-            changed = copy.deepcopy(tree)
-            twin = list(_code(changed))[index]
-            change = _change(twin)
+        for index, node in enumerate(_code(ast.parse(path.read_text(encoding="utf-8")))):
+            change = _change(copy.copy(node))  # a change touches nothing below the node's own fields
             if change is not None:
                 found.append(
                     Mutant(
                         plugin=plugin,
                         file=str(path.relative_to(folder)),
                         line=getattr(node, "lineno", 0),
+                        index=index,
                         change=change,
-                        source=ast.unparse(changed),
                     )
                 )
     return found

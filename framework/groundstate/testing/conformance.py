@@ -10,7 +10,7 @@ import torch
 from groundstate.component import Component, Registered
 from groundstate.registry import Registry
 from groundstate.testing.cases import Case, components_of, expected, laws_for
-from groundstate.testing.laws.tables import CLAIMS, LAWS, claimed
+from groundstate.testing.laws.tables import CLAIMS, claimed
 from groundstate.testing.reports import Outcome, Report, Result, run_case
 from groundstate.testing.saying import Skip
 
