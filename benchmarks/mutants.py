@@ -106,7 +106,8 @@ def mutants(plugin: str) -> list[Mutant]:
         if path.name in ("__init__.py", "examples.py", "warm.py"):
             continue
         for index, node in enumerate(_code(ast.parse(path.read_text(encoding="utf-8")))):
-            change = _change(copy.copy(node))  # a change touches nothing below the node's own fields
+            # a change touches nothing below the fields of the node itself
+            change = _change(copy.copy(node))
             if change is not None:
                 found.append(
                     Mutant(

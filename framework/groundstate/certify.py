@@ -7,7 +7,7 @@ atol + rtol * Σ|terms|: rounding grows with the sum of the absolute terms, not 
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from groundstate.energy import Energy, view
@@ -16,6 +16,7 @@ from groundstate.factors import FactorGraph
 from groundstate.move import to
 from groundstate.solver import Beliefs, Solver, State
 from groundstate.space import Discrete, first
+from groundstate.status import Status
 from groundstate.views import Quadratic
 
 _RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -94,6 +95,21 @@ def certify_configuration(energy: Energy, solver: Solver[Any], x: Shaped[Tensor,
         ) from error
 
 
+def certify_status(solver: Solver[Any], status: Int[Tensor, "..."]) -> None:
+    """Check that a solver's statuses are some that there are.
+
+    Raises:
+        CertificationError: naming the solver and the number that is none.
+    """
+    known = torch.tensor([int(each) for each in Status], device=status.device)
+    unknown = ~torch.isin(status, known)
+    if bool(unknown.any()):
+        raise CertificationError(
+            f"{type(solver).__name__} gives the status {int(status[unknown][0])}, and there is no "
+            "such `Status`; this is a fault of the solver"
+        )
+
+
 def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
     """Check what a state claims of its own `x`: energy and residual.
 
@@ -102,6 +118,7 @@ def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
     """
     if state.energy is not None:
         true = exact_energy(energy, state.x)
+        _check_claim(solver, "energy", state.energy, true)
         allowed = rounding(energy, state.x, true.to(state.energy.dtype))
         close = (state.energy - true).abs() <= allowed
         # equal where both are infinite; where the truth is NaN the status says diverged
@@ -109,6 +126,7 @@ def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
         _refuse(solver, "energy", wrong, state.energy, true)
     if state.residual is not None:
         true, allowed = _residual(energy, state.x, state.residual)
+        _check_claim(solver, "relative residual", state.residual, true)
         wrong = ~((true <= allowed) | true.isnan())
         _refuse(solver, "relative residual", wrong, state.residual, true)
 
@@ -142,15 +160,31 @@ def certify_optimal(
 
 
 def certify_beliefs(
-    energy: Energy, solver: Solver[Any], beliefs: Beliefs, best: Float[Tensor, "*batch"]
+    energy: Energy,
+    solver: Solver[Any],
+    beliefs: Beliefs,
+    best: Float[Tensor, "*batch"],
+    bound: Float[Tensor, "*batch"] | None = None,
 ) -> None:
     """Check that marginals are distributions and the bounds on log Z lie on their sides.
+
+    Args:
+        energy: whose beliefs.
+        solver: who claims them.
+        beliefs: the claims.
+        best: an energy that was reached.
+        bound: a lower bound on all energies that is not the solver's own.
 
     Raises:
         CertificationError: naming the solver and the claim.
     """
-    allowed = 1e-4 * (1 + best.abs()) if best.dtype != torch.float64 else 1e-9 * (1 + best.abs())
+    scale = 1 + _finite(best).abs()
+    allowed = (1e-4 if best.dtype != torch.float64 else 1e-9) * scale
     low, mid, high = beliefs.lower, beliefs.log_partition, beliefs.upper
+    for value, name in ((low, "lower bound on log Z"), (mid, "log Z"), (high, "upper bound")):
+        if value is not None:
+            _check_claim(solver, name, value, best)
+            _refuse(solver, name, value.isnan(), value, -best)
     for left, right, name in (
         (low, high, "lower bound on log Z"),
         (low, mid, "lower bound on log Z"),
@@ -158,26 +192,57 @@ def certify_beliefs(
     ):
         if left is not None and right is not None:
             _refuse(solver, name, left > right + allowed, left, right)
-    if isinstance(energy.space, Discrete):
+    space = energy.space
+    if isinstance(space, Discrete):
         if high is not None:
             # one labelling alone contributes exp(-E) to Z
             _refuse(solver, "upper bound on log Z", high < -best - allowed, high, -best)
-        _certify_marginals(energy, solver, beliefs)
+        if low is not None and bound is not None:
+            # and no labelling contributes more than exp(-bound)
+            most = space.layout.sum(space.counts.to(best.dtype).log()) - bound
+            slack = allowed + 1e-4 * _finite(most).abs()
+            _refuse(solver, "lower bound on log Z", low > most + slack, low, most)
+        _certify_marginals(space, solver, beliefs.marginals, best)
 
 
-def _certify_marginals(energy: Energy, solver: Solver[Any], beliefs: Beliefs) -> None:
-    counts = energy.space.counts.flatten() if isinstance(energy.space, Discrete) else None
-    if counts is None:
-        return
-    marginals = beliefs.marginals
+def _certify_marginals(
+    space: Discrete,
+    solver: Solver[Any],
+    marginals: Float[Tensor, "..."],
+    best: Float[Tensor, "*batch"],
+) -> None:
+    """Every variable's marginals add up to 1, but in problems that have no labelling at all."""
+    counts = space.counts.flatten()
+    if marginals.shape[-1] != int(counts.sum()):
+        raise CertificationError(
+            f"{type(solver).__name__} gives {marginals.shape[-1]} marginals, and there are "
+            f"{int(counts.sum())} labels of all variables; this is a fault of the solver"
+        )
     variable = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
     sums = marginals.new_zeros((*marginals.shape[:-1], len(counts)))
     sums = sums.index_add(-1, variable, marginals)
-    wrong = (sums - 1).abs().amax(-1) > 1e-3
-    wrong = wrong | (marginals.amin(-1) < -1e-6)
-    _refuse(
-        solver, "sum of a variable's marginals", wrong, sums.amax(-1), torch.ones_like(sums[..., 0])
-    )
+    feasible = best.isfinite()
+    feasible = feasible.unsqueeze(-1) if space.segments is None else feasible[..., space.segments]
+    # written so that NaN is wrong
+    wrong = ~((sums - 1).abs() <= 1e-3) & feasible
+    _refuse(solver, "sum of a variable's marginals", wrong, sums, torch.ones_like(sums))
+    negative = marginals < -1e-6
+    _refuse(solver, "probability", negative, marginals, torch.zeros_like(marginals))
+
+
+def _check_claim(
+    solver: Solver[Any], name: str, claimed: Float[Tensor, "..."], true: Float[Tensor, "..."]
+) -> None:
+    """Look that a claim has one number per configuration, or one for all."""
+    shape, expected = tuple(claimed.shape), tuple(true.shape)
+    padded = (1,) * (len(expected) - len(shape)) + shape
+    if len(shape) > len(expected) or any(
+        own not in (1, whole) for own, whole in zip(padded, expected, strict=False)
+    ):
+        raise CertificationError(
+            f"{type(solver).__name__} claims {name} of shape {shape}, but the configurations are "
+            f"of shape {expected}; this is a fault of the solver"
+        )
 
 
 def _residual(

@@ -85,7 +85,7 @@ def fit(
 
     Args:
         learner: how.
-        model: what; learners of `nn.Module`s change it in place.
+        model: what to begin with; the model that has learned is in the learner's state.
         source: the batches, by step.
         steps: how many steps to do in all, those of earlier sittings included.
         seconds: the most time for this sitting, one step at least; None is no limit.

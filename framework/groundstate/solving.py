@@ -18,6 +18,7 @@ from groundstate.certify import (
     certify_configuration,
     certify_optimal,
     certify_state,
+    certify_status,
     check_shape,
     exact_energy,
     rounding,
@@ -90,7 +91,7 @@ def solve(
     if x0 is not None:
         inner.space.validate(x0)
     run = _Run(problem=problem, solver=solver, record_every=record_every, on_record=on_record)
-    run.bound = _independent_bound(energy)
+    run.bound = run.independent = _independent_bound(energy)
     end = Deadline.after(seconds).at
     deadline = Deadline(at=end, clock=run.clock)
     run.clock.at = end
@@ -196,7 +197,9 @@ class _Run:
     trace: list[Record] = field(default_factory=list[Record])
     x: Tensor | None = None
     energy: Tensor | None = None
+    lowest: Tensor | None = None
     bound: Tensor | None = None
+    independent: Tensor | None = None
     clock: _Clock = field(default_factory=lambda: _Clock())
     cut: int | None = None
 
@@ -252,16 +255,22 @@ class _Run:
     def keep_best(self, x: Tensor, value: Tensor) -> None:
         """Keep the best. Real configurations that rounding cannot tell apart: the later one.
 
-        Close to a minimum energies are equal long before configurations are converged.
+        Close to a minimum energies are equal long before configurations are converged. They are
+        held against the lowest seen, so that many small rises do not add up to a large one.
         """
-        if self.x is None or self.energy is None:
-            self.x, self.energy = x, value
+        if self.x is None or self.energy is None or self.lowest is None:
+            self.x, self.energy, self.lowest = x, value, value
             return
         energy, layout = self.problem.energy, self.problem.energy.space.layout
-        slack = rounding(energy, x, value) if isinstance(energy.space, Real) else 0.0
-        better = (value <= self.energy + slack) | ~self.energy.isfinite()
+        slack = torch.zeros_like(value)
+        if isinstance(energy.space, Real):
+            slack = rounding(energy, x, value)
+            # terms that overflow tell nothing apart: they must not excuse a diverged configuration
+            slack = torch.where(slack.isfinite(), slack, 0.0)
+        better = (value <= self.lowest + slack) | self.energy.isnan()
         self.x = torch.where(layout.expand(better), x, self.x)
         self.energy = torch.where(better, value, self.energy)
+        self.lowest = torch.fmin(self.lowest, value)
 
     def finish(self, state: S) -> Solution[S]:
         """Certify every claim and put the solution together."""
@@ -274,10 +283,14 @@ class _Run:
         value = exact_energy(problem.energy, self.x)
         self.certify(state, status, value)
         beliefs = state.beliefs if problem.adapted is None else None
+        bound = self.bound
+        if bound is not None:
+            # certified to rounding; what lies below every energy lies below this one, too
+            bound = torch.fmin(bound.to(value.dtype).expand_as(value), value)
         return Solution(
             x=self.x,
             energy=value,
-            bound=None if self.bound is None else self.bound.to(value.dtype).expand_as(value),
+            bound=bound,
             status=status,
             beliefs=beliefs,
             steps=self.steps,
@@ -291,6 +304,7 @@ class _Run:
     def statuses(self, state: State) -> Int[Tensor, "*batch"]:
         """The solver's statuses, with the budget's verdict and non-finite values put in."""
         status = self.solver.status(state).clone()
+        certify_status(self.solver, status)
         status[status == Status.RUNNING] = int(self.ended)
         layout = self.problem.inner.space.layout
         lost = layout.sum((~state.x.isfinite()).to(torch.int64)) > 0
@@ -313,7 +327,7 @@ class _Run:
             claimed = torch.where(optimal, self.trace[-1].energy, best)
             certify_optimal(solver, claimed, best, allowed)
         if state.beliefs is not None and problem.adapted is None:
-            certify_beliefs(problem.energy, solver, state.beliefs, value)
+            certify_beliefs(problem.energy, solver, state.beliefs, value, self.independent)
 
 
 def _with_gradient(

@@ -92,7 +92,7 @@ class Score:
 class SetCritic:
     """A function of a whole set of configurations, such as a batch discriminator.
 
-    Exempt from `batch_equals_loop`; held to permutation laws instead.
+    What it gives depends on all rows together, so a batch is no loop over them.
 
     Attributes:
         criticise: `[*batch, rows, *event]` to one number per set `[*batch]` or per row.
