@@ -169,6 +169,7 @@ def _change(node: ast.AST) -> str | None:
 def run_tests(plugin: str, package: Path | None, limit: float) -> tuple[bool, float]:
     """Whether the plugin's tests pass, and how long they took."""
     paths = [str(package)] if package is not None else []
+    paths += filter(None, [os.environ.get("PYTHONPATH")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow"]
     began = time.perf_counter()
