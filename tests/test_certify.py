@@ -1,6 +1,7 @@
 """What a solver claims is held to the energy; a liar is named."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from torch import Tensor
 
 import groundstate as gs
 from groundstate.certify import exact_energy, magnitude, rounding
-from groundstate.energy import FunctionEnergy
+from groundstate.energy import FunctionEnergy, Views
 from groundstate.errors import CertificationError
+from groundstate.factors import FactorGraph
 from groundstate.solver import Beliefs
 from groundstate.space import Discrete, Real
 from groundstate.status import Status
@@ -115,6 +117,24 @@ def test_what_is_no_configuration_is_the_solvers_fault(x: Tensor, words: str) ->
         gs.solve(table([1.0, 2.0]), Scripted(xs=x))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The energy of a graph without factors."""
+
+    graph: FactorGraph
+
+    @property
+    def space(self) -> Discrete:
+        return Discrete(counts=self.graph.counts)
+
+    @property
+    def views(self) -> Views:
+        return {FactorGraph: lambda: self.graph}
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self.graph.energy(x)
+
+
 def beliefs(**claims: Any) -> Callable[[int], Beliefs]:
     made = Beliefs(
         marginals=tensor(*claims.pop("marginals", (0.5, 0.5))),
@@ -136,12 +156,46 @@ def beliefs(**claims: Any) -> Callable[[int], Beliefs]:
         ({"upper": -3.0}, "upper bound on log Z of -3.* against -1"),
         ({"marginals": (0.7, 0.7)}, "sum of a variable's marginals of 1.4"),
         ({"marginals": (-0.5, 1.5)}, "marginals"),
+        ({"marginals": (NAN, NAN)}, "sum of a variable's marginals of nan"),
+        ({"lower": NAN}, "lower bound on log Z of nan"),
+        ({"log_partition": NAN}, "log Z of nan"),
     ],
 )
 def test_beliefs_must_not_contradict_themselves(claims: Any, words: str) -> None:
     liar = Scripted(xs=torch.tensor([[0]]), beliefs=beliefs(**claims))
     with pytest.raises(CertificationError, match=f"Scripted claims an? .*{words}"):
         gs.infer(table([1.0, 2.0]), liar)
+
+
+@pytest.mark.parametrize(("lower", "true"), [(1e6, False), (-INF, True)])
+def test_a_lower_bound_on_log_z_is_held_to_what_all_labellings_could_give(
+    lower: float, true: bool
+) -> None:
+    graph = FactorGraph(counts=torch.tensor([2]), groups=(), constant=torch.tensor(1.0, dtype=F64))
+    energy = Constant(graph=graph)
+    solver = Scripted(xs=torch.tensor([[0]]), beliefs=beliefs(lower=lower))
+    if true:
+        gs.infer(energy, solver)
+        return
+    with pytest.raises(CertificationError, match=r"lower bound on log Z of 1000000, .* -0\.30"):
+        gs.infer(energy, solver)
+
+
+def test_marginals_have_a_number_for_each_label() -> None:
+    liar = Scripted(xs=torch.tensor([[0]]), beliefs=beliefs(marginals=(0.5, 0.5, 0.0)))
+    with pytest.raises(CertificationError, match="3 marginals, and there are 2 labels"):
+        gs.infer(table([1.0, 2.0]), liar)
+
+
+def test_a_claim_has_a_number_for_each_configuration() -> None:
+    liar = scripted(1.0, energy=each([1.0, 1.0]))
+    with pytest.raises(CertificationError, match=r"claims energy of shape \(2,\), .* shape \(\);"):
+        gs.solve(SQUARE, liar)
+
+
+def test_a_status_is_one_that_there_is() -> None:
+    with pytest.raises(CertificationError, match="Scripted gives the status 42"):
+        gs.solve(SQUARE, Scripted(xs=tensor([1.0]), done=torch.tensor(42)))
 
 
 def test_inference_gives_beliefs_or_explains() -> None:

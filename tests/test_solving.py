@@ -170,6 +170,27 @@ def test_what_is_not_finite_has_diverged_and_raises_with_the_solution() -> None:
     assert not bool(solution.ok)
 
 
+@pytest.mark.parametrize("lost", [1e200, float("inf"), float("nan")])
+def test_the_best_outlives_what_overflows_after_it(lost: float) -> None:
+    start = tensor([1.0, 1.0])
+    overflowing = Scripted(xs=torch.cat([start, torch.full((2, 2), lost, dtype=F64)]))
+    solution = gs.solve(bowl(tensor(1.0, 1.0)), overflowing, throw=False)
+    assert solution.x.tolist() == [1.0, 1.0]
+    assert float(solution.energy) == -1.0
+
+
+def test_rises_too_small_to_see_do_not_add_up() -> None:
+    level = FunctionEnergy(function=lambda x: 1e6 + x[..., 0], space=SQUARE.space)
+    ramp = scripted(*(step * 4e-4 for step in range(40)))  # rounding at 1e6 is taken to be 1e-3
+    assert float(gs.solve(level, ramp, record_every=1).energy) <= 1e6 + 1e-3
+
+
+def test_a_bound_lies_below_the_energy_to_the_last_bit() -> None:
+    solution = gs.solve(SQUARE, scripted(1.0, bound=always(1.0 + 1e-12)))
+    assert solution.bound is not None
+    assert float(solution.bound) <= float(solution.energy)
+
+
 def test_a_solver_may_start_at_what_is_not_finite() -> None:
     solution = gs.solve(SQUARE, scripted(float("nan"), 3.0, 2.0))
     assert solution.status == Status.CONVERGED

@@ -164,7 +164,7 @@ def certify_beliefs(
     solver: Solver[Any],
     beliefs: Beliefs,
     best: Float[Tensor, "*batch"],
-    bound: Float[Tensor, "*batch"] | None = None,
+    bound: Float[Tensor, "..."] | None = None,
 ) -> None:
     """Check that marginals are distributions and the bounds on log Z lie on their sides.
 
@@ -181,7 +181,11 @@ def certify_beliefs(
     scale = 1 + _finite(best).abs()
     allowed = (1e-4 if best.dtype != torch.float64 else 1e-9) * scale
     low, mid, high = beliefs.lower, beliefs.log_partition, beliefs.upper
-    for value, name in ((low, "lower bound on log Z"), (mid, "log Z"), (high, "upper bound")):
+    for value, name in (
+        (low, "lower bound on log Z"),
+        (mid, "log Z"),
+        (high, "upper bound on log Z"),
+    ):
         if value is not None:
             _check_claim(solver, name, value, best)
             _refuse(solver, name, value.isnan(), value, -best)
@@ -199,8 +203,9 @@ def certify_beliefs(
             _refuse(solver, "upper bound on log Z", high < -best - allowed, high, -best)
         if low is not None and bound is not None:
             # and no labelling contributes more than exp(-bound)
-            most = space.layout.sum(space.counts.to(best.dtype).log()) - bound
-            slack = allowed + 1e-4 * _finite(most).abs()
+            labellings = space.layout.sum(space.counts.to(best.dtype).log())
+            most = labellings - bound
+            slack = allowed + 1e-4 * (labellings + _finite(bound).abs())
             _refuse(solver, "lower bound on log Z", low > most + slack, low, most)
         _certify_marginals(space, solver, beliefs.marginals, best)
 
@@ -227,7 +232,9 @@ def _certify_marginals(
     wrong = ~((sums - 1).abs() <= 1e-3) & feasible
     _refuse(solver, "sum of a variable's marginals", wrong, sums, torch.ones_like(sums))
     negative = marginals < -1e-6
-    _refuse(solver, "probability", negative, marginals, torch.zeros_like(marginals))
+    _refuse(
+        solver, "probability among the marginals", negative, marginals, torch.zeros_like(marginals)
+    )
 
 
 def _check_claim(
