@@ -130,6 +130,7 @@ def nearest(name: str, names: Sequence[str], limit: int = 3) -> str:
     known = sorted(set(names))
     if "/" not in name:
         close = get_close_matches(name, known, limit, 0.6)
+        close += [key for key in known if key.endswith(f"/{name}") and key not in close]
     else:  # a kind in common makes all names look alike: compare what follows it
         kind, word = name.rsplit("/", 1)
         alike = {key.rsplit("/", 1)[1]: key for key in known if key.startswith(f"{kind}/")}

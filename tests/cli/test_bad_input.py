@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.cli.conftest import REGISTRY, Command, files
 
@@ -291,6 +293,13 @@ def test_a_shipped_solver_whose_view_does_not_fit(groundstate: Command, here: Pa
     [
         ("a.uai", "MARKOV\n2\n2 x\n", "a.uai:3: "),
         ("b.uai", "", "b.uai:"),
+        (
+            "many.uai",
+            "MARKOV\n" + "9" * 5000,
+            "many.uai:2: expected the number of variables, found",
+        ),
+        ("wide.uai", "MARKOV\n1\n99999999999999999999\n0\n", "wide.uai:3: "),
+        ("odd.uai", "MARKOV\n1\n2\n1\n1 0\n2\n1_0 1\n", "odd.uai:7: expected one of 2 values"),
         ("c.npz", "junk", "c.npz"),
         ("d.txt", "junk", "no reader takes a file of this name; there are readers for .npz, .uai"),
         ("e.uai", None, "e.uai: there is no such file"),
@@ -306,6 +315,50 @@ def test_problem_files(
     assert message.count(name) == 1
 
 
+TABLES = {
+    "group_0_form": "tables",
+    "group_0_scope": [[0, 1]],
+    "group_0_tables": np.zeros((1, 2, 2)),
+}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"group_0_scope": [[1, 1]]}, "variables of a factor must all be different"),
+        ({"group_0_tables": np.zeros((4, 1, 2, 2))}, "its batch shape is (4,)"),
+        ({"group_0_tables": np.full((1, 2, 2), -np.inf)}, "without NaN or -inf"),
+        ({"group_2_form": "potts"}, "expected groups 0, 1, ... without a gap"),
+        ({"counts": [2, 2, 2**62, 2**62]}, "`counts` whose sum is a 64 bit number"),
+        (
+            {"group_0_form": "potts", "group_0_edges": [[0, 1, 2]], "group_0_weights": [1.0]},
+            "`group_0_edges` of shape [edges, 2], found (1, 3)",
+        ),
+        (
+            {
+                "group_0_form": "cardinality",
+                "group_0_owners": [0, 0, 0],
+                "group_0_variables": [1, 2],
+                "group_0_values": np.zeros(4),
+            },
+            "`group_0_owners` with a factor 0, 1, ... for each variable",
+        ),
+    ],
+)
+def test_problems_as_arrays(
+    arrays: dict[str, Any], words: str, groundstate: Command, here: Path
+) -> None:
+    head: dict[str, Any] = {
+        "schema": "groundstate-factor-graph",
+        "version": 1,
+        "constant": np.zeros(()),
+    }
+    np.savez(here / "a.npz", **{**head, "counts": [2, 2, 2], **TABLES, **arrays})
+    message = refused(groundstate, here, "solve", "a.npz")
+    assert words in message
+    assert message.startswith("a.npz: expected ")
+
+
 SMALL = "MARKOV\n2\n2 2\n2\n1 0\n2 0 1\n2\n 1.0 2.0\n4\n 1.0 0.5 0.5 1.0\n"
 
 
@@ -314,6 +367,7 @@ SMALL = "MARKOV\n2\n2 2\n2\n1 0\n2 0 1\n2\n 1.0 2.0\n4\n 1.0 0.5 0.5 1.0\n"
     [
         (["--solver", "ikm"], "No component 'solver/ikm'. Did you mean 'solver/icm'?"),
         (["--solver", "energy/factor-graph"], "'energy/factor-graph' is no solver"),
+        (["--solver", "cg"], "These solvers fit: solver/brute-force, solver/icm"),
         (["--solver", "cg"], "'solver/cg' needs the view Quadratic, and the problem gives Factor"),
         (["--out", "file/labels"], "file/labels cannot be written: file is a file"),
         (["--out", "."], ". is a folder; name a file"),
@@ -323,3 +377,22 @@ def test_solve(more: list[str], words: str, groundstate: Command, here: Path) ->
     (here / "file").touch()
     (here / "small.uai").write_text(SMALL)
     assert words in refused(groundstate, here, "solve", "small.uai", *more)
+
+
+def test_a_problem_too_large_for_brute_force_is_told_its_size(
+    groundstate: Command, here: Path
+) -> None:
+    (here / "large.uai").write_text(f"MARKOV\n2000\n{'2 ' * 2000}\n0\n")
+    done = groundstate("solve", "large.uai", "--solver", "brute-force")
+    assert done.code == 1
+    assert "but this problem has some 10^602; raise `limit`" in done.err
+
+
+def test_a_problem_without_variables_has_one_labelling(groundstate: Command, here: Path) -> None:
+    (here / "empty.uai").write_text("MARKOV\n0\n\n0\n")
+    done = groundstate("solve", "empty.uai", "--solver", "brute-force", "--json")
+    assert done.data["solutions"][0]["status"] == "optimal"
+
+
+def test_a_name_without_its_kind_is_offered_with_it(groundstate: Command, here: Path) -> None:
+    assert "Did you mean 'solver/cg'?" in refused(groundstate, here, "show", "cg")

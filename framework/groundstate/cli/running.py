@@ -287,7 +287,7 @@ def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> 
             raise _usage(
                 f"{key!r} needs the view {', '.join(sorted(missing))}, and the problem gives "
                 f"{', '.join(sorted(given))}. These solvers fit: "
-                f"{', '.join(fitting(registry, 'solver', energy)) or 'none'}."
+                f"{', '.join(fitting(registry, 'solver', energy, undemanding=True)) or 'none'}."
             )
     return keys
 

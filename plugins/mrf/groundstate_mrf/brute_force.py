@@ -51,12 +51,13 @@ class BruteForce:
         self, energy: Energy, x0: Shaped[Tensor, "*shape"] | None, rng: torch.Generator
     ) -> BruteForceState:
         space = _discrete(energy)
-        size = int(_sizes(space).max())
-        if size > self.limit:
+        most = float(_sizes(space).max())
+        if most > self.limit:
             raise InputError(
                 f"brute force looks at no more than {self.limit} labellings (`limit`), but this "
-                f"problem has {size:.4g}; raise `limit` or choose another solver"
+                f"problem has {_amount(space, most)}; raise `limit` or choose another solver"
             )
+        size = int(most)
         x = space.sample(rng) * 0 if x0 is None else x0.clone()
         found = energy(x)
         weight = None
@@ -131,6 +132,14 @@ def _sizes(space: Discrete) -> Float[Tensor, " problems"]:
     return logs.new_zeros(space.batch_shape).index_add(0, segments, logs).exp().round()
 
 
+def _amount(space: Discrete, most: float) -> str:
+    """How many labellings the largest problem has, in words, for a float may not hold it."""
+    if most < float("inf"):
+        return f"{most:.4g}"
+    logs = space.counts.flatten().to(torch.float64).log10()
+    return f"some 10^{float(space.layout.sum(logs.reshape(space.counts.shape)).max()):.0f}"
+
+
 def _labelling(space: Discrete, number: Int[Tensor, " chunk"]) -> Int[Tensor, "chunk *event"]:
     """Labellings by number, the last variable fastest; each problem counts for itself."""
     counts = whole(space.counts.flatten())
@@ -142,6 +151,8 @@ def _labelling(space: Discrete, number: Int[Tensor, " chunk"]) -> Int[Tensor, "c
         rest = number if segment != previous else rest
         columns.append(rest % count)
         rest, previous = rest // count, segment
+    if not columns:
+        return number.new_zeros((len(number), *space.counts.shape))
     return torch.stack(columns[::-1], -1).reshape(len(number), *space.counts.shape)
 
 
@@ -178,7 +189,8 @@ def _beliefs(space: Discrete, log_weight: Float[Tensor, "*batch entries"]) -> Be
     if space.segments is None:
         total = logs[..., 0]
     else:
-        first = torch.searchsorted(space.segments, torch.arange(space.batch_shape[0]))
+        problems = torch.arange(space.batch_shape[0], device=space.device)
+        first = torch.searchsorted(space.segments, problems)
         total = logs[..., first]
     marginals = parts / sums[..., variable]
     return Beliefs(marginals=marginals, log_partition=total, lower=total, upper=total)

@@ -1,10 +1,11 @@
 """`reader/npz`: factor graphs of any form as NumPy arrays; the README documents the schema."""
 
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -43,14 +44,20 @@ class NPZReader:
         counts, constant = arrays.whole("counts", 1), arrays.real("constant")
         if bool((counts < 1).any()):
             arrays.fail("`counts` of at least 1", str(int(counts.min())))
+        if float(counts.to(torch.float64).sum()) > torch.iinfo(torch.int64).max:
+            arrays.fail("`counts` whose sum is a 64 bit number", "more labels")
+        batch = tuple(constant.shape)
         groups: list[FactorGroup] = []
         while (form := arrays.form(len(groups))) is not None:
+            name = f"group_{len(groups)}"
             try:
-                groups.append(_read_group(arrays, f"group_{len(groups)}", form, counts))
+                groups.append(_read_group(arrays, name, form, counts))
+                _check_group(groups[-1], batch)
             except (ValueError, IndexError) as error:
                 if isinstance(error, FormatError):
                     raise
-                arrays.fail(f"group {len(groups)} to be {form} factors", f"a fault: {error}")
+                arrays.fail(f"`{name}` to be {form} factors", f"a fault: {error}")
+        arrays.refuse_groups_after(len(groups))
         try:
             return FactorGraphEnergy(counts=counts, groups=tuple(groups), constant=constant)
         except ValueError as error:
@@ -101,6 +108,8 @@ def _read_group(arrays: "_Arrays", name: str, form: str, counts: Tensor) -> Fact
         return group
     if form == "potts":
         edges, weights = arrays.whole(f"{name}_edges", 2), arrays.real(f"{name}_weights")
+        if edges.shape[1] != 2:
+            arrays.fail(f"`{name}_edges` of shape [edges, 2]", str(tuple(edges.shape)))
         labels = int(_at(counts, edges).max()) if edges.numel() else 1
         if bool((_at(counts, edges) != labels).any()):
             arrays.fail(f"`{name}_edges` between variables with equally many labels", "others")
@@ -111,14 +120,36 @@ def _read_group(arrays: "_Arrays", name: str, form: str, counts: Tensor) -> Fact
         slots = arrays.whole(f"{name}_variables", 1)
         if bool((_at(counts, slots) != 2).any()):
             arrays.fail(f"`{name}_variables` with 2 labels", "others")
+        owners = arrays.whole(f"{name}_owners", 1)
+        if len(owners) != len(slots) or bool((owners < 0).any()):
+            arrays.fail(f"`{name}_owners` with a factor 0, 1, ... for each variable", "others")
         return CardinalityGroup(
-            owners=arrays.whole(f"{name}_owners", 1),
+            owners=owners,
             slots=slots,
             first=_at(offsets, slots),
             values=arrays.real(f"{name}_values"),
             total=total,
         )
     arrays.fail(f"`{name}_form` to be tables, potts or cardinality", repr(form))
+
+
+def _check_group(group: FactorGroup, batch: tuple[int, ...]) -> None:
+    """What the groups themselves take for granted.
+
+    Raises:
+        ValueError: a variable stands twice in a factor, or the batch is not the constant's.
+    """
+    pairs = torch.stack([group.owners, group.slots], -1)
+    different = cast(Tensor, torch.unique(pairs, dim=0))
+    if len(different) < len(pairs):
+        raise ValueError("the variables of a factor must all be different")
+    lead = tuple(group.minima().shape[:-1])
+    if len(lead) > len(batch) or any(
+        own not in (1, whole) for own, whole in zip(lead[::-1], batch[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"its batch shape is {lead}, and that of the problem, the shape of `constant`, {batch}"
+        )
 
 
 def _at(values: Tensor, variables: Tensor) -> Tensor:
@@ -153,6 +184,16 @@ class _Arrays:
         name = f"group_{number}_form"
         return str(self.arrays[name]) if name in self.arrays else None
 
+    def refuse_groups_after(self, count: int) -> None:
+        """Look that no group is left unread, beyond a gap in their numbers."""
+        left = [
+            name
+            for name in sorted(self.arrays)
+            if (found := re.match(r"group_(\d+)_", name)) and int(found[1]) >= count
+        ]
+        if left:
+            self.fail(f"groups 0, 1, ... without a gap, so `group_{count}_form`", f"`{left[0]}`")
+
     def whole(self, name: str, dimensions: int) -> Tensor:
         array = self.raw(name)
         if array.dtype.kind not in "iu" or array.ndim != dimensions:
@@ -161,8 +202,8 @@ class _Arrays:
 
     def real(self, name: str) -> Tensor:
         array = self.raw(name)
-        if array.dtype not in (np.float32, np.float64) or bool(np.isnan(array).any()):
-            self.fail(f"`{name}` to hold float32 or float64 without NaN", self._is(array))
+        if array.dtype not in (np.float32, np.float64) or not bool((array > -np.inf).all()):
+            self.fail(f"`{name}` to hold float32 or float64 without NaN or -inf", self._is(array))
         return torch.from_numpy(array)
 
     def fail(self, expected: str, found: str) -> NoReturn:

@@ -34,8 +34,9 @@ class Tokens:
     def whole(self, expected: str, least: int, most: float = float("inf")) -> int:
         """The next word as a whole number from `least` to `most`."""
         found = self.word(expected)
-        # int() alone would take "1_0" and "٣"
-        if not (found.isascii() and found.isdigit()) or not least <= int(found) <= most:
+        # int() alone would take "1_0" and "٣", and thousands of digits are no number either
+        plain = found.isascii() and found.isdigit() and len(found) < 19
+        if not plain or not least <= int(found) <= most:
             self.fail(expected, repr(found))
         return int(found)
 
@@ -47,6 +48,8 @@ class Tokens:
             try:
                 value = float(found)
             except ValueError:
+                self.fail(expected, repr(found))
+            if "_" in found:  # Python's own spelling
                 self.fail(expected, repr(found))
             if not 0 <= value < float("inf"):
                 self.fail(expected, repr(found))
@@ -65,7 +68,8 @@ class Tokens:
         Raises:
             FormatError: always.
         """
-        raise FormatError(self.path, self.line, expected, found)
+        shown = found if len(found) <= 60 else f"{found[:56]} ..."
+        raise FormatError(self.path, self.line, expected, shown)
 
     def _read(self) -> Iterator[str]:
         with self.path.open(encoding="utf-8") as file:
