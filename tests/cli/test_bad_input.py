@@ -348,12 +348,9 @@ TABLES = {
 def test_problems_as_arrays(
     arrays: dict[str, Any], words: str, groundstate: Command, here: Path
 ) -> None:
-    head: dict[str, Any] = {
-        "schema": "groundstate-factor-graph",
-        "version": 1,
-        "constant": np.zeros(()),
-    }
-    np.savez(here / "a.npz", **{**head, "counts": [2, 2, 2], **TABLES, **arrays})
+    head = {"schema": "groundstate-factor-graph", "version": 1, "constant": np.zeros(())}
+    whole: dict[str, Any] = {**head, "counts": [2, 2, 2], **TABLES, **arrays}
+    np.savez(here / "a.npz", **whole)
     message = refused(groundstate, here, "solve", "a.npz")
     assert words in message
     assert message.startswith("a.npz: expected ")
