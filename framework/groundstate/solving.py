@@ -23,14 +23,15 @@ from groundstate.certify import (
     exact_energy,
     rounding,
 )
+from groundstate.clock import StepClock
 from groundstate.energy import Energy, view, with_linear
 from groundstate.errors import GradientError
 from groundstate.factors import FactorGraph
 from groundstate.implicit import attach_gradient
+from groundstate.incumbent import Incumbent
 from groundstate.interrupts import deferred
 from groundstate.solution import Record, Solution, SolveError, summarise
 from groundstate.solver import Deadline, Solver, State
-from groundstate.space import Real
 from groundstate.status import Status
 from groundstate.views import Quadratic
 
@@ -108,7 +109,7 @@ def solve(
         raise SolveError(f"{type(solver).__name__}: {summarise(solution.status)}", solution)
     if gradient == "none":
         return solution
-    x = _with_gradient(energy, solver, state, gradient, steps, seconds)
+    x = _with_gradient(energy, solver, solution, gradient, steps, seconds)
     return replace(solution, x=x)
 
 
@@ -159,31 +160,6 @@ class _Problem:
 
 
 @dataclass(kw_only=True)
-class _Clock:
-    """The time, and which look at it within a step found the deadline passed.
-
-    How far a step gets before its deadline depends on the machine's load. Counting its looks is
-    what lets the same step end at the same place again.
-    """
-
-    at: float = math.inf
-    asked: int = 0
-    late: int | None = None
-    cut: int | None = None
-
-    def begin(self, cut: int | None) -> None:
-        """A step begins; with `cut`, that look will find the deadline passed."""
-        self.asked, self.late, self.cut = 0, None, cut
-
-    def __call__(self) -> float:
-        self.asked += 1
-        now = math.inf if self.asked == self.cut else time.perf_counter()
-        if self.late is None and now >= self.at:
-            self.late = self.asked
-        return now
-
-
-@dataclass(kw_only=True)
 class _Run:
     """What the loop gathers: the trace and the best configuration seen."""
 
@@ -195,12 +171,12 @@ class _Run:
     steps: int = 0
     ended: Status = Status.RUNNING
     trace: list[Record] = field(default_factory=list[Record])
-    x: Tensor | None = None
-    energy: Tensor | None = None
-    lowest: Tensor | None = None
+    best: Incumbent = field(default_factory=Incumbent)
     bound: Tensor | None = None
+    noticed: Tensor | None = None
+    claimed: Tensor = field(default_factory=lambda: torch.tensor(math.inf))
     independent: Tensor | None = None
-    clock: _Clock = field(default_factory=lambda: _Clock())
+    clock: StepClock = field(default_factory=StepClock)
     cut: int | None = None
 
     def advance(
@@ -221,6 +197,7 @@ class _Run:
                 state = solver.step(energy, state, deadline)
                 self.cut = self.clock.late
                 self.steps += 1
+                self.notice(state)
                 if self.is_due(self.steps):
                     self.record(state)
         except KeyboardInterrupt:
@@ -228,6 +205,21 @@ class _Run:
                 raise
             self.ended = Status.INTERRUPTED
         return state
+
+    def notice(self, state: State) -> None:
+        """Set a configuration aside that claims to be better than any yet; `finish` looks at it.
+
+        So the best is kept between the points of the trace, too, and claims cost no evaluation.
+        """
+        if state.energy is None:
+            return
+        x, claimed = state.x.detach(), state.energy.detach()
+        if self.noticed is None:
+            self.noticed, self.claimed = x, claimed
+        elif bool((better := claimed < self.claimed).any()):
+            layout = self.problem.inner.space.layout
+            self.noticed = torch.where(layout.expand(better), x, self.noticed)
+            self.claimed = torch.where(better, claimed, self.claimed)
 
     def is_due(self, step: int) -> bool:
         if step >= self.record_every:
@@ -241,7 +233,7 @@ class _Run:
         x = self.problem.decode(state.x.detach())
         value = self.problem.energy(x)
         check_shape(self.problem.energy, x, value)
-        self.keep_best(x, value)
+        self.best.keep(self.problem.energy, x, value)
         bound = self.problem.bound(state)
         if bound is not None:
             # a bound that is no number bounds nothing
@@ -252,35 +244,16 @@ class _Run:
         if self.on_record is not None:
             self.on_record(self.trace[-1])
 
-    def keep_best(self, x: Tensor, value: Tensor) -> None:
-        """Keep the best. Real configurations that rounding cannot tell apart: the later one.
-
-        Close to a minimum energies are equal long before configurations are converged. They are
-        held against the lowest seen, so that many small rises do not add up to a large one.
-        """
-        if self.x is None or self.energy is None or self.lowest is None:
-            self.x, self.energy, self.lowest = x, value, value
-            return
-        energy, layout = self.problem.energy, self.problem.energy.space.layout
-        slack = torch.zeros_like(value)
-        if isinstance(energy.space, Real):
-            slack = rounding(energy, x, value)
-            # terms that overflow tell nothing apart: they must not excuse a diverged configuration
-            slack = torch.where(slack.isfinite(), slack, 0.0)
-        better = (value <= self.lowest + slack) | self.energy.isnan()
-        self.x = torch.where(layout.expand(better), x, self.x)
-        self.energy = torch.where(better, value, self.energy)
-        self.lowest = torch.fmin(self.lowest, value)
-
     def finish(self, state: S) -> Solution[S]:
         """Certify every claim and put the solution together."""
         problem = self.problem
         if not self.trace or self.trace[-1].step != self.steps:
             self.record(state)
+        self.look_at_noticed(state)
         seconds = time.perf_counter() - self.began
-        assert self.x is not None
+        x = self.best.configuration
         status = self.statuses(state)
-        value = exact_energy(problem.energy, self.x)
+        value = exact_energy(problem.energy, x)
         self.certify(state, status, value)
         beliefs = state.beliefs if problem.adapted is None else None
         bound = self.bound
@@ -288,7 +261,7 @@ class _Run:
             # certified to rounding; what lies below every energy lies below this one, too
             bound = torch.fmin(bound.to(value.dtype).expand_as(value), value)
         return Solution(
-            x=self.x,
+            x=x,
             energy=value,
             bound=bound,
             status=status,
@@ -301,6 +274,15 @@ class _Run:
             cut=self.cut,
         )
 
+    def look_at_noticed(self, state: State) -> None:
+        if self.noticed is None:
+            return
+        # the last configuration again after it: where rounding cannot tell, the later one stays
+        for x in (self.noticed, state.x.detach()):
+            certify_configuration(self.problem.inner, self.solver, x)
+            decoded = self.problem.decode(x)
+            self.best.keep(self.problem.energy, decoded, self.problem.energy(decoded))
+
     def statuses(self, state: State) -> Int[Tensor, "*batch"]:
         """The solver's statuses, with the budget's verdict and non-finite values put in."""
         status = self.solver.status(state).clone()
@@ -309,6 +291,8 @@ class _Run:
         layout = self.problem.inner.space.layout
         lost = layout.sum((~state.x.isfinite()).to(torch.int64)) > 0
         lost = lost | self.trace[-1].energy.isnan()
+        stuck = (status == Status.CONVERGED) & (self.best.energy == math.inf)
+        status = torch.where(stuck, int(Status.VIOLATING), status)
         return torch.where(lost, int(Status.DIVERGED), status)
 
     def certify(
@@ -316,8 +300,7 @@ class _Run:
     ) -> None:
         problem, solver = self.problem, self.solver
         certify_state(problem.inner, solver, state)
-        assert self.x is not None
-        allowed = rounding(problem.energy, self.x, self.trace[-1].energy)
+        allowed = rounding(problem.energy, self.best.configuration, self.trace[-1].energy)
         if self.bound is not None:
             certify_bound(solver, self.bound, value, allowed)
         optimal = status == Status.OPTIMAL
@@ -333,21 +316,35 @@ class _Run:
 def _with_gradient(
     energy: Energy,
     solver: Solver[S],
-    state: S,
+    solution: Solution[S],
     gradient: Gradient,
     steps: int,
     seconds: float | None,
 ) -> Shaped[Tensor, "*shape"]:
+    x = solution.state.x
     if gradient == "implicit":
 
         def solve_linear(right: Tensor) -> Tensor:
-            return solve(with_linear(energy, right), solver, steps=steps, seconds=seconds).x
+            adjoint = solve(with_linear(energy, right), solver, steps=steps, seconds=seconds)
+            _check_solved(adjoint, "the solve of the backward pass")
+            return adjoint.state.x
 
-        return attach_gradient(energy, state.x, solve_linear)
-    if not state.x.requires_grad:
+        _check_solved(solution, "the solve")
+        return attach_gradient(energy, x, solve_linear)
+    if not x.requires_grad:
         raise GradientError(
             f"{type(solver).__name__} gives no unrolled gradient: its state.x carries no graph. "
             "Use `gradient='implicit'` on a quadratic energy, or a solver that claims "
             "'unrolled-gradient'"
         )
-    return state.x
+    return x
+
+
+def _check_solved(solution: Solution[Any], what: str) -> None:
+    """An implicit gradient is that of the minimiser: what has not arrived there has none."""
+    arrived = torch.tensor([Status.CONVERGED, Status.OPTIMAL, Status.STALLED])
+    if not bool(torch.isin(solution.status, arrived.to(solution.status.device)).all()):
+        raise GradientError(
+            f"an implicit gradient needs the minimiser, but {what} ended early: "
+            f"{summarise(solution.status)}"
+        )

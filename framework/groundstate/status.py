@@ -16,6 +16,7 @@ class Status(IntEnum):
     DIVERGED = 7
     INFEASIBLE = 8
     INDEFINITE = 9
+    VIOLATING = 10
 
     @property
     def label(self) -> str:
@@ -46,6 +47,8 @@ _ADVICE = {
     "steps.",
     Status.INFEASIBLE: "No configuration has a finite energy; look for contradicting hard "
     "constraints.",
+    Status.VIOLATING: "The solver's own criterion is met, but hard constraints are violated; start "
+    "elsewhere (`x0`, `seed`) or take another solver.",
     Status.INDEFINITE: "The quadratic form is not positive definite, so there is no minimum; raise "
     "its diagonal.",
 }

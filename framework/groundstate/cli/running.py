@@ -335,7 +335,11 @@ def write_best(results: Sequence[Result], path: Path) -> None:
     found = [r.solution for r in results if r.solution is not None]
     if not found:
         raise GroundstateError(f"no solver has a configuration to write to {path}")
-    best = min(found, key=lambda solution: float(solution.energy.sum()))
+    if found[0].energy.dim():
+        raise GroundstateError(
+            f"{path} can hold the labels of one problem, but the file has {found[0].energy.numel()}"
+        )
+    best = min(found, key=lambda solution: float(solution.energy))
     labels = [str(int(label)) for label in best.x.flatten()]
     write_text(path, f"MPE\n{len(labels)} {' '.join(labels)}\n")
 

@@ -49,6 +49,11 @@ class ContrastPotts:
                 f"channels] must agree but for their last axes; got {tuple(self.unary.shape)} and "
                 f"{tuple(self.image.shape)}"
             )
+        if self.unary.shape[-1] < 1:
+            raise ValueError("`unary` needs at least one label, got none")
+        for name, values in (("unary", self.unary), ("image", self.image)):
+            if bool(values.isnan().any()):
+                raise ValueError(f"`{name}` must not hold NaN, got {int(values.isnan().sum())}")
 
     @property
     def space(self) -> Discrete:
@@ -76,9 +81,8 @@ class ContrastPotts:
     @property
     def weights(self) -> tuple[Float[Tensor, "*batch rows columns"], ...]:
         """W of each pixel and its neighbour to the right, below, and on the two diagonals."""
-        # what was computed without gradients must not serve where they are asked for
-        tracked = self.image.requires_grad and torch.is_grad_enabled()
-        return self._weigh() if tracked else self._plain_weights
+        # what may be learned may change under us, so nothing made from it is kept
+        return self._weigh() if self.image.requires_grad else self._plain_weights
 
     @cached_property
     def _plain_weights(self) -> tuple[Float[Tensor, "*batch rows columns"], ...]:
@@ -103,7 +107,7 @@ class ContrastPotts:
     def graph(self) -> FactorGraph:
         """The factors on the flattened grid, row by row."""
         tracked = self.unary.requires_grad or self.image.requires_grad
-        return self._make_graph() if tracked and torch.is_grad_enabled() else self._plain_graph
+        return self._make_graph() if tracked else self._plain_graph
 
     @cached_property
     def _plain_graph(self) -> FactorGraph:
