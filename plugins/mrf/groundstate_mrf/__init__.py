@@ -99,7 +99,14 @@ def _solvers() -> Iterable[Component]:
         summary="min-sum belief propagation with a lower bound; exact on trees",
         source="Kschischang, Frey, Loeliger: Factor Graphs and the Sum-Product Algorithm (2001)",
         needs=("FactorGraph",),
-        claims=("bound", "monotone", "anytime", "batched", "exact-on-trees"),
+        claims=(
+            "bound",
+            "monotone",
+            "anytime",
+            "batched",
+            "exact-on-trees",
+            "higher-order-messages",
+        ),
         examples="groundstate_mrf.examples:max_products",
     )
 

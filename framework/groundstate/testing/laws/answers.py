@@ -7,6 +7,7 @@ from torch import Tensor
 
 from groundstate.certify import exact_energy, magnitude
 from groundstate.energy import view
+from groundstate.factors import FactorGraph
 from groundstate.solver import Solver
 from groundstate.status import Status
 from groundstate.testing.laws.law import laws
@@ -145,6 +146,23 @@ def is_exact_on_trees(solver: Solver[Any], problem: Problem) -> None:
 
 def takes_factors_that_serve_only_moves(solver: Solver[Any], problem: Problem) -> None:
     """Factors without messages are no obstacle: the energy does not end above the start's."""
+    _ends_no_higher(solver, problem)
+
+
+def _has_messages_of_higher_order(problem: Problem) -> bool:
+    if FactorGraph not in problem.energy.views:
+        return False
+    groups = view(problem.energy, FactorGraph).groups
+    serve = all("messages" in group.serves for group in groups)
+    return serve and any(len(group.slots) > 2 * group.count for group in groups)
+
+
+def takes_messages_of_higher_order(solver: Solver[Any], problem: Problem) -> None:
+    """Factors of more than two variables are no obstacle where they serve messages."""
+    _ends_no_higher(solver, problem)
+
+
+def _ends_no_higher(solver: Solver[Any], problem: Problem) -> None:
     x0 = start(problem)
     solution = outcome(solver, problem, x0=x0)
     value = problem.energy(x0).double()
@@ -186,6 +204,7 @@ LAWS = (
     ),
     *laws(is_exact_on_trees, applies=lambda problem: problem.tree),
     *laws(takes_factors_that_serve_only_moves, applies=lambda problem: problem.higher_order),
+    *laws(takes_messages_of_higher_order, applies=_has_messages_of_higher_order),
     *laws(
         renaming_variables_renames_the_solution,
         applies=lambda problem: problem.name in ("system", "tree", "grid", "factors of order 3"),

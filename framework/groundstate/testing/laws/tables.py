@@ -73,6 +73,7 @@ CLAIMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "exact-beliefs": ("marginals_are_exact",),
         "exact-beliefs-on-trees": ("marginals_are_exact_on_trees",),
         "exact-on-trees": ("is_exact_on_trees",),
+        "higher-order-messages": ("takes_messages_of_higher_order",),
         "higher-order-moves": ("takes_factors_that_serve_only_moves",),
         "implicit-gradient": ("implicit_gradient_equals_finite_differences",),
         "monotone": ("energy_never_rises",),
