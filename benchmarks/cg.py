@@ -17,6 +17,7 @@ that is within the tolerance.
 
 import argparse
 import importlib
+import importlib.util
 import json
 import platform
 import statistics
@@ -272,6 +273,8 @@ def main() -> None:
     parser.add_argument("--right-hand-sides", nargs="+", type=int, default=(1, 8))
     parser.add_argument("--threads", nargs="+", type=int)
     arguments = parser.parse_args()
+    if importlib.util.find_spec("linear_operator") is None:
+        parser.error("the peers are not installed: `pip install -r benchmarks/requirements.txt`")
     if arguments.fresh:
         for file in (Path(__file__).parent / "results").glob("cg-*.json"):
             file.unlink()
