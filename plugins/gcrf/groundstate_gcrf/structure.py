@@ -63,9 +63,9 @@ class LowRank(MatrixView):
         scale: λ of each problem, broadcastable to the batch.
     """
 
-    factor: Float[Tensor, "*batch rank variables"]
+    factor: Float[Tensor, "*factor_batch rank variables"]
     signs: Float[Tensor, " rank"]
-    scale: Float[Tensor, "*batch"]
+    scale: Float[Tensor, "*scale_batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +86,9 @@ class PottsStructure(MatrixView):
 
     labels: int
     apply: Callable[[Tensor], Tensor]
-    diagonal: Float[Tensor, "*batch pixels"]
-    scale: Float[Tensor, "*batch"]
-    factor: Float[Tensor, "*batch rank pixels"] | None = None
+    diagonal: Float[Tensor, "*diagonal_batch _"]
+    scale: Float[Tensor, "*scale_batch"]
+    factor: Float[Tensor, "*factor_batch rank pixels"] | None = None
     sparse: Callable[[], SparseMatrix] | None = None
 
 
@@ -106,10 +106,10 @@ class VideoStructure(MatrixView):
         scale: λ of each problem, broadcastable to the batch.
     """
 
-    spatial: Float[Tensor, "*batch frames rank variables"]
-    temporal: Float[Tensor, "*batch frames other_rank variables"]
+    spatial: Float[Tensor, "*spatial_batch frames rank variables"]
+    temporal: Float[Tensor, "*temporal_batch frames other_rank variables"]
     coupling: Float[Tensor, "frames frames"]
-    scale: Float[Tensor, "*batch"]
+    scale: Float[Tensor, "*scale_batch"]
 
 
 def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
