@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from groundstate import Component, hookimpl
+from groundstate_gcrf.solver_records import direct_solvers
 
 
 @hookimpl
@@ -29,6 +30,7 @@ def groundstate_components() -> Iterable[Component]:
         claims=("batched", "bound", "residual", "unrolled-gradient"),
         examples="groundstate_gcrf.examples:conjugate_gradients",
     )
+    yield from direct_solvers()
     yield Component(
         kind="generator",
         name="perturb-and-map",
