@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 
 from groundstate import Component, hookimpl
+from groundstate_gcrf.energies.components import energies
 from groundstate_gcrf.solver_records import direct_solvers
 
 
 @hookimpl
 def groundstate_components() -> Iterable[Component]:
     """What this plugin offers."""
+    yield from energies()
     yield Component(
         kind="energy",
         name="grid-gcrf",
