@@ -5,6 +5,41 @@ from collections.abc import Iterable
 from groundstate import Component
 
 
+def iterative_solvers() -> Iterable[Component]:
+    """Solvers that come closer with every step."""
+    yield Component(
+        kind="solver",
+        name="jacobi",
+        target="groundstate_gcrf.jacobi:Jacobi",
+        summary="damped Jacobi: every variable at once, by its own equation",
+        source="Saad: Iterative Methods for Sparse Linear Systems, 2nd edition (2003), section 4.1",
+        needs=("Quadratic",),
+        claims=("batched", "bound", "residual", "unrolled-gradient"),
+        examples="groundstate_gcrf.solver_examples:jacobis",
+    )
+    yield Component(
+        kind="solver",
+        name="gauss-seidel",
+        target="groundstate_gcrf.gauss_seidel:GaussSeidel",
+        summary="red-black or by colours, with over-relaxation; converges wherever A is definite",
+        source="Saad: Iterative Methods for Sparse Linear Systems, 2nd edition (2003), section 4.1",
+        needs=("Quadratic", "SparseMatrix"),
+        claims=("batched", "bound", "monotone", "residual", "unrolled-gradient"),
+        examples="groundstate_gcrf.solver_examples:gauss_seidels",
+    )
+    yield Component(
+        kind="solver",
+        name="gaussian-mean-field",
+        target="groundstate_gcrf.gaussian_mean_field:GaussianMeanField",
+        summary="the nearest product of Gaussians: exact means, and a lower bound on log Z",
+        source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs "
+        "(2016), section 3.3",
+        needs=("Quadratic",),
+        claims=("batched", "bound", "residual", "unrolled-gradient"),
+        examples="groundstate_gcrf.solver_examples:gaussian_mean_fields",
+    )
+
+
 def direct_solvers() -> Iterable[Component]:
     """Solvers whose first step finishes."""
     yield Component(
