@@ -4,6 +4,9 @@ from groundstate_gcrf.cholesky import Cholesky
 from groundstate_gcrf.gauss_seidel import GaussSeidel
 from groundstate_gcrf.gaussian_mean_field import GaussianMeanField
 from groundstate_gcrf.jacobi import Jacobi
+from groundstate_gcrf.potts_split import PottsSplit
+from groundstate_gcrf.sparse_direct import SparseDirect
+from groundstate_gcrf.woodbury import Woodbury
 
 
 def choleskys() -> list[Cholesky]:
@@ -14,20 +17,35 @@ def choleskys() -> list[Cholesky]:
 def jacobis() -> list[Jacobi]:
     """Short steps, so that there are several."""
     return [
-        Jacobi(tolerance=1e-6, check_every=4),
+        Jacobi(tolerance=1e-4, check_every=2),
     ]
 
 
 def gauss_seidels() -> list[GaussSeidel]:
     """Over-relaxed."""
     return [
-        GaussSeidel(tolerance=1e-6, check_every=4, relaxation=1.1),
+        GaussSeidel(tolerance=1e-4, check_every=2, relaxation=1.1),
     ]
 
 
 def gaussian_mean_fields() -> list[GaussianMeanField]:
     """Both schedules."""
     return [
-        GaussianMeanField(tolerance=1e-6, check_every=3),
-        GaussianMeanField(tolerance=1e-6, check_every=4, schedule="parallel"),
+        GaussianMeanField(tolerance=1e-4, check_every=2),
+        GaussianMeanField(tolerance=1e-4, check_every=2, schedule="parallel"),
     ]
+
+
+def sparse_directs() -> list[SparseDirect]:
+    """As it comes."""
+    return [SparseDirect()]
+
+
+def woodburies() -> list[Woodbury]:
+    """As it comes."""
+    return [Woodbury()]
+
+
+def potts_splits() -> list[PottsSplit]:
+    """As it comes."""
+    return [PottsSplit()]

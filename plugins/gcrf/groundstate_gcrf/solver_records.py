@@ -52,3 +52,35 @@ def direct_solvers() -> Iterable[Component]:
         claims=("batched", "bound", "exact", "implicit-gradient", "residual"),
         examples="groundstate_gcrf.solver_examples:choleskys",
     )
+    yield Component(
+        kind="solver",
+        name="sparse-direct",
+        target="groundstate_gcrf.sparse_direct:SparseDirect",
+        summary="the sparse matrix, factored by SuperLU with a fill-reducing order",
+        source="Demmel, Eisenstat, Gilbert, Li, Liu: A Supernodal Approach to Sparse Partial "
+        "Pivoting (1999)",
+        needs=("Quadratic", "SparseMatrix"),
+        claims=("batched", "bound", "exact", "implicit-gradient", "residual"),
+        examples="groundstate_gcrf.solver_examples:sparse_directs",
+    )
+    yield Component(
+        kind="solver",
+        name="woodbury",
+        target="groundstate_gcrf.woodbury:Woodbury",
+        summary="low rank plus a multiple of the identity, solved by a system of that rank",
+        source="Woodbury: Inverting Modified Matrices (1950)",
+        needs=("Quadratic", "LowRank"),
+        claims=("bound", "residual"),
+        examples="groundstate_gcrf.solver_examples:woodburies",
+    )
+    yield Component(
+        kind="solver",
+        name="potts-split",
+        target="groundstate_gcrf.potts_split:PottsSplit",
+        summary="labels coupled alike: one decomposition, all labels as right-hand sides",
+        source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs "
+        "(2016), section 3.2",
+        needs=("Quadratic", "PottsStructure"),
+        claims=("bound", "residual"),
+        examples="groundstate_gcrf.solver_examples:potts_splits",
+    )

@@ -20,9 +20,10 @@ from groundstate.unions import union
 from groundstate.views import Quadratic
 from groundstate_gcrf.cholesky import Cholesky
 from groundstate_gcrf.grid import GridGcrf
+from groundstate_gcrf.sparse_direct import SparseDirect
 
 N = 12
-SOLVERS: list[Any] = [Cholesky()]
+SOLVERS: list[Any] = [Cholesky(), SparseDirect()]
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
