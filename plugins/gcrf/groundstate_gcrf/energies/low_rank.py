@@ -64,7 +64,7 @@ class LowRankMatrix:
         return {
             LowRank: lambda: LowRank(
                 factor=self.flat,
-                signs=torch.ones_like(self.flat[(0,) * (self.flat.dim() - 2)][:, 0]),
+                signs=self.factor.new_ones(self.flat.shape[-2]),
                 scale=self.scale,
             ),
             Factored: lambda: Factored(noise=lambda shape, rng: self._noise(linear, shape, rng)),
