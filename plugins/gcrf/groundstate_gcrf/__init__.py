@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from groundstate import Component, hookimpl
 from groundstate_gcrf.energies.components import energies
-from groundstate_gcrf.solver_records import direct_solvers, iterative_solvers
+from groundstate_gcrf.solver_records import direct_solvers, iterative_solvers, krylov_solvers
 
 
 @hookimpl
@@ -33,6 +33,7 @@ def groundstate_components() -> Iterable[Component]:
         examples="groundstate_gcrf.examples:conjugate_gradients",
     )
     yield from iterative_solvers()
+    yield from krylov_solvers()
     yield from direct_solvers()
     yield Component(
         kind="generator",

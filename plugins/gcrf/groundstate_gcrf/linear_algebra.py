@@ -47,7 +47,8 @@ def least_squares(
     matrix: Float[Tensor, "*batch rows columns"], right: Float[Tensor, "*batch rows"]
 ) -> Float[Tensor, "*batch columns"]:
     """The shortest minimiser of ‖Ax - b‖."""
-    return (torch.linalg.pinv(matrix) @ right[..., None])[..., 0]
+    finite = torch.where(matrix.isfinite(), matrix, 0.0)  # SVD raises on what is not
+    return (torch.linalg.pinv(finite) @ right[..., None])[..., 0]
 
 
 def factor_lu(matrix: Float[Tensor, "*batch n n"]) -> tuple[Tensor, Tensor]:

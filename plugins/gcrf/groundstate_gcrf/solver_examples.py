@@ -3,6 +3,7 @@
 from groundstate_gcrf.cholesky import Cholesky
 from groundstate_gcrf.gauss_seidel import GaussSeidel
 from groundstate_gcrf.gaussian_mean_field import GaussianMeanField
+from groundstate_gcrf.gmres import Gmres
 from groundstate_gcrf.jacobi import Jacobi
 from groundstate_gcrf.potts_split import PottsSplit
 from groundstate_gcrf.sparse_direct import SparseDirect
@@ -49,3 +50,8 @@ def woodburies() -> list[Woodbury]:
 def potts_splits() -> list[PottsSplit]:
     """As it comes."""
     return [PottsSplit()]
+
+
+def gmres() -> list[Gmres]:
+    """Short cycles, so that there are several."""
+    return [Gmres(tolerance=1e-7, restart=6)]

@@ -40,6 +40,20 @@ def iterative_solvers() -> Iterable[Component]:
     )
 
 
+def krylov_solvers() -> Iterable[Component]:
+    """Solvers that search the span of b, Ab, A²b, ..."""
+    yield Component(
+        kind="solver",
+        name="gmres",
+        target="groundstate_gcrf.gmres:Gmres",
+        summary="the smallest residual over a Krylov space, restarted; per problem",
+        source="Saad, Schultz: GMRES: a Generalized Minimal Residual Algorithm (1986)",
+        needs=("Quadratic",),
+        claims=("batched", "bound", "implicit-gradient", "residual"),
+        examples="groundstate_gcrf.solver_examples:gmres",
+    )
+
+
 def direct_solvers() -> Iterable[Component]:
     """Solvers whose first step finishes."""
     yield Component(

@@ -62,7 +62,7 @@ def check_settings(tolerance: float, check_every: int, relaxation: float = 1.0) 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _System:
+class System:
     """The energy's parts that every sweep looks at, and units in which no b is too small."""
 
     energy: Energy
@@ -93,14 +93,14 @@ class _Change:
     product: Float[Tensor, "..."]
 
 
-def _system(energy: Energy) -> _System:
+def system_of(energy: Energy) -> System:
     quadratic, layout = view(energy, Quadratic), energy.space.layout
     linear = quadratic.linear.expand(layout.shape)
     scale, _ = scale_of(layout, linear.detach())
     spread = layout.expand(scale)
     size = norm(layout, spread * linear)
     size = torch.where(size > 0, size, 1.0)
-    return _System(energy=energy, quadratic=quadratic, linear=linear, spread=spread, size=size)
+    return System(energy=energy, quadratic=quadratic, linear=linear, spread=spread, size=size)
 
 
 def begin(
@@ -110,7 +110,7 @@ def begin(
     colours: Int[Tensor, " variables"] | None = None,
 ) -> StationaryState:
     """The state before the first sweep."""
-    system, layout = _system(energy), energy.space.layout
+    system, layout = system_of(energy), energy.space.layout
     _, largest = scale_of(layout, system.linear.detach())
     start = torch.zeros_like(system.linear) if x0 is None else x0
     x = torch.where(layout.expand(largest == 0), torch.zeros_like(start), start)
@@ -142,7 +142,7 @@ def advance(
     deadline: Deadline,
 ) -> StationaryState:
     """At most `count` sweeps of all problems that are not done."""
-    system, layout = _system(energy), energy.space.layout
+    system, layout = system_of(energy), energy.space.layout
     x, outcome, iterations = state.x, state.outcome, state.iterations
     left = system.left(x)
     residual = before = system.norm(left)
@@ -182,7 +182,7 @@ def advance(
 
 
 def _judge(
-    system: _System,
+    system: System,
     state: StationaryState,
     x: Float[Tensor, "..."],
     change: _Change,
@@ -204,7 +204,7 @@ def _judge(
 
 
 def _told(
-    system: _System,
+    system: System,
     state: StationaryState,
     left: Float[Tensor, "..."],
     residual: Float[Tensor, "*batch"],
