@@ -16,6 +16,7 @@ from groundstate.testing.oracles import solve_densely
 from groundstate.testing.typed import eigenvalues
 from groundstate.views import Quadratic, SparseMatrix
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.energies.graph import GraphMatrix
 from groundstate_gcrf.energies.guard import Guard, NotPositiveDefinite, radius_bound
 from groundstate_gcrf.energies.label_grid import (
     OFFSETS,
@@ -354,3 +355,29 @@ def test_replacing_a_parameter_forgets_its_floor() -> None:
     assert isinstance(energy.matrix, PottsMatrix)
     matrix = replace(energy.matrix, scale=torch.tensor(1e-3, dtype=torch.float64))
     assert replace(energy, matrix=matrix).quadratic.floor is None
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_compiled_products_equal_those_in_torch(batch: tuple[int, ...]) -> None:
+    terms = [normal(i, *batch, *shape, 3, 3) for i, shape in enumerate([(3, 3), (2, 4)])]
+    grid = GridMatrix(
+        terms=tuple(terms), pixel_shape=(3, 4), scale=torch.tensor(2.0, dtype=torch.float64)
+    )
+    graph = GraphMatrix(
+        edge_index=grid_edges((3, 4), 2, grid.scale.device),
+        terms=flat_terms(grid.terms, 2),
+        scale=grid.scale,
+        nodes=12,
+    )
+    x = normal(9, 4, 2, 3, 3, 4)
+    for columns in (x, x.movedim(0, -1).contiguous().movedim(-1, 0)):
+        compiled = grid.matvec(columns)
+        carrying = columns.clone().requires_grad_(True)
+        torch.testing.assert_close(compiled, grid.matvec(carrying).detach())
+        torch.testing.assert_close(compiled.flatten(-2), graph.matvec(columns.flatten(-2)))
+        product = graph.matvec(carrying.flatten(-2)).detach()
+        torch.testing.assert_close(compiled.flatten(-2), product)
+    single = x.float()
+    found = to(grid, dtype=torch.float32).matvec(single)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), grid.matvec(x), rtol=1e-4, atol=1e-4)

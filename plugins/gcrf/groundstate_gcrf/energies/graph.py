@@ -14,6 +14,7 @@ from torch import Tensor
 from groundstate.energy import Views
 from groundstate.space import Layout
 from groundstate.views import SparseMatrix
+from groundstate_gcrf.energies.block_kernel import block_product, serves
 from groundstate_gcrf.energies.guard import radius_bound
 from groundstate_gcrf.energies.matrix import spread
 from groundstate_gcrf.structure import common_shape
@@ -60,6 +61,12 @@ class GraphMatrix:
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         """A times x; several right-hand sides of one matrix read each block once."""
+        batch = tuple(self.terms.shape[:-3])
+        if batch == tuple(x.shape[:-2])[max(x.dim() - 2 - len(batch), 0) :] and serves(
+            [self.terms], x
+        ):
+            coupled = block_product([(self.terms, self.edge_index)], x)
+            return spread(self.scale, 2) * x + coupled
         begin, end = self.edge_index
         nodewise = x.mT
         there = torch.einsum("...elm,...em->...el", self.terms, nodewise[..., end, :])

@@ -6,6 +6,7 @@ whose neighbour q = (h + dy, w + dx) exists, in the order of p; it fills both tr
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, cast
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from groundstate.energy import Views
 from groundstate.space import Layout
 from groundstate.views import SparseMatrix
+from groundstate_gcrf.energies.block_kernel import block_product, serves
 from groundstate_gcrf.energies.graph import GraphMatrix, bound_coupling
 from groundstate_gcrf.energies.guard import radius_bound
 from groundstate_gcrf.energies.matrix import spread
@@ -113,7 +115,7 @@ class GridMatrix:
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        return common_shape(*(each.shape[:-4] for each in self.terms), self.scale.shape)
+        return common_shape(self.batch_of_terms, self.scale.shape)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -121,8 +123,19 @@ class GridMatrix:
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         """A times x; several right-hand sides of one matrix read each block once."""
+        return spread(self.scale, 3) * x + self._coupled(x)
+
+    def _coupled(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        batches = {tuple(each.shape[:-4]) for each in self.terms}
+        size = len(self.batch_of_terms)
+        fitting = batches == {tuple(x.shape[:-3])[max(x.dim() - 3 - size, 0) :]}
+        if fitting and serves(self.terms, x):
+            flat = [each.flatten(-4, -3) for each in self.terms]
+            return block_product(list(zip(flat, self._edges, strict=True)), x.flatten(-2)).reshape(
+                x.shape
+            )
         pixelwise = x.movedim(-3, -1)
-        lead = common_shape(x.shape[:-3], self.batch_shape)
+        lead = common_shape(x.shape[:-3], self.batch_of_terms)
         product = x.new_zeros((*lead, *pixelwise.shape[-3:]))
         for terms, offset in zip(self.terms, _offsets(self.terms), strict=True):
             here, there = _pair(offset, self.pixel_shape)
@@ -130,7 +143,20 @@ class GridMatrix:
             source = (..., *there, slice(None))
             product[target] += torch.einsum("...hwlm,...hwm->...hwl", terms, pixelwise[source])
             product[source] += torch.einsum("...hwlm,...hwl->...hwm", terms, pixelwise[target])
-        return spread(self.scale, 3) * x + product.movedim(-1, -3)
+        return product.movedim(-1, -3)
+
+    @property
+    def batch_of_terms(self) -> tuple[int, ...]:
+        """The batch dimensions of the blocks, without those of λ."""
+        return common_shape(*(each.shape[:-4] for each in self.terms))
+
+    @cached_property
+    def _edges(self) -> tuple[Int[Tensor, "2 edges"], ...]:
+        """The two ends of the edges of each offset, over flattened pixels."""
+        return tuple(
+            offset_edges(offset, self.pixel_shape, self.terms[0].device)
+            for offset in _offsets(self.terms)
+        )
 
     def diagonal(self) -> Float[Tensor, "..."]:
         return spread(self.scale, 3)
@@ -162,12 +188,17 @@ def grid_edges(
     pixel_shape: tuple[int, ...], count: int, device: torch.device
 ) -> Int[Tensor, "2 edges"]:
     """The edges of the first `count` offsets, offset by offset, over flattened pixels."""
-    pixel = torch.arange(torch.Size(pixel_shape).numel(), device=device).reshape(pixel_shape)
-    parts: list[Tensor] = []
-    for offset in OFFSETS[12][:count]:
-        here, there = _pair(offset, pixel_shape)
-        parts.append(torch.stack([pixel[here].flatten(), pixel[there].flatten()]))
+    parts = [offset_edges(offset, pixel_shape, device) for offset in OFFSETS[12][:count]]
     return torch.cat(parts, dim=-1)
+
+
+def offset_edges(
+    offset: tuple[int, int], pixel_shape: tuple[int, ...], device: torch.device
+) -> Int[Tensor, "2 edges"]:
+    """The pixels with a neighbour at this offset, and those neighbours."""
+    pixel = torch.arange(torch.Size(pixel_shape).numel(), device=device).reshape(pixel_shape)
+    here, there = _pair(offset, pixel_shape)
+    return torch.stack([pixel[here].flatten(), pixel[there].flatten()])
 
 
 def flat_terms(terms: tuple[Tensor, ...], trailing: int) -> Float[Tensor, "..."]:

@@ -40,7 +40,9 @@ def grid_gcrf_general(
         guard: what to do where A is not proved to be positive definite.
     """
     _check_unary(unary, 3, "[*batch, labels, height, width]")
-    scale, parts = as_scale(diagonal, unary), tuple(terms)
+    scale = as_scale(diagonal, unary)
+    # blocks of a network come with other strides, and every product would copy them
+    parts = tuple(each.contiguous() for each in terms)
     matrix = GridMatrix(terms=parts, pixel_shape=tuple(unary.shape[-2:]), scale=scale)
     if guard == "rescale":
         factor = shrinking(matrix.radius(), scale)
@@ -95,7 +97,7 @@ def graph_gcrf(
     """
     _check_unary(unary, 2, "[*batch, labels, nodes]")
     scale, nodes = as_scale(diagonal, unary), unary.shape[-1]
-    matrix = GraphMatrix(edge_index=edge_index, terms=terms, scale=scale, nodes=nodes)
+    matrix = GraphMatrix(edge_index=edge_index, terms=terms.contiguous(), scale=scale, nodes=nodes)
     if guard == "rescale":
         factor = shrinking(matrix.radius(), scale)
         matrix = replace(matrix, terms=spread(factor, 3) * terms)
