@@ -1,5 +1,6 @@
 """Small instances of the solvers beside conjugate gradients, for the laws of the test kit."""
 
+from groundstate_gcrf.auto_quadratic import AutoQuadratic
 from groundstate_gcrf.cholesky import Cholesky
 from groundstate_gcrf.gauss_seidel import GaussSeidel
 from groundstate_gcrf.gaussian_mean_field import GaussianMeanField
@@ -7,6 +8,7 @@ from groundstate_gcrf.gmres import Gmres
 from groundstate_gcrf.jacobi import Jacobi
 from groundstate_gcrf.potts_split import PottsSplit
 from groundstate_gcrf.sparse_direct import SparseDirect
+from groundstate_gcrf.video_direct import VideoDirect
 from groundstate_gcrf.woodbury import Woodbury
 
 
@@ -30,11 +32,8 @@ def gauss_seidels() -> list[GaussSeidel]:
 
 
 def gaussian_mean_fields() -> list[GaussianMeanField]:
-    """Both schedules."""
-    return [
-        GaussianMeanField(tolerance=1e-4, check_every=2),
-        GaussianMeanField(tolerance=1e-4, check_every=2, schedule="parallel"),
-    ]
+    """One after the other: all at once is Jacobi, which has its own."""
+    return [GaussianMeanField(tolerance=1e-4, check_every=2)]
 
 
 def sparse_directs() -> list[SparseDirect]:
@@ -55,3 +54,13 @@ def potts_splits() -> list[PottsSplit]:
 def gmres() -> list[Gmres]:
     """Short cycles, so that there are several."""
     return [Gmres(tolerance=1e-7, restart=6)]
+
+
+def video_directs() -> list[VideoDirect]:
+    """As it comes."""
+    return [VideoDirect()]
+
+
+def auto_quadratics() -> list[AutoQuadratic]:
+    """As it comes."""
+    return [AutoQuadratic()]

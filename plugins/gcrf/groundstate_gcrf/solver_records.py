@@ -98,3 +98,24 @@ def direct_solvers() -> Iterable[Component]:
         claims=("bound", "residual"),
         examples="groundstate_gcrf.solver_examples:potts_splits",
     )
+    yield Component(
+        kind="solver",
+        name="video-direct",
+        target="groundstate_gcrf.video_direct:VideoDirect",
+        summary="frames coupled through embeddings, solved by one system of their ranks",
+        source="Chandra, Couprie, Kokkinos: Deep Spatio-Temporal Random Fields for Efficient Video "
+        "Segmentation (2018); Woodbury (1950)",
+        needs=("Quadratic", "VideoStructure"),
+        claims=("bound", "residual"),
+        examples="groundstate_gcrf.solver_examples:video_directs",
+    )
+    yield Component(
+        kind="solver",
+        name="auto-quadratic",
+        target="groundstate_gcrf.auto_quadratic:AutoQuadratic",
+        summary="looks at structure and size, picks a solver, and says which and why",
+        source="groundstate",
+        needs=("Quadratic",),
+        claims=("batched", "bound", "exact", "implicit-gradient", "residual"),
+        examples="groundstate_gcrf.solver_examples:auto_quadratics",
+    )
