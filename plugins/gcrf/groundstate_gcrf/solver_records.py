@@ -34,7 +34,7 @@ def iterative_solvers() -> Iterable[Component]:
         summary="the nearest product of Gaussians: exact means, and a lower bound on log Z",
         source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs "
         "(2016), section 3.3",
-        needs=("Quadratic",),
+        needs=("Quadratic", "SparseMatrix"),
         claims=("batched", "bound", "residual", "unrolled-gradient"),
         examples="groundstate_gcrf.solver_examples:gaussian_mean_fields",
     )

@@ -2,8 +2,11 @@
 
 import torch
 
+from groundstate.energy import view
 from groundstate.move import to
 from groundstate.solving import solve
+from groundstate.views import SparseMatrix
+from groundstate_gcrf.colouring import colour
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.energies.examples import general_grids
 from groundstate_gcrf.examples import grids
@@ -14,6 +17,7 @@ def warm() -> None:
     for dtype in (torch.float32, torch.float64):
         for energy in (grids()[0], general_grids()[0]):
             solve(to(energy, dtype=dtype), ConjugateGradients(tolerance=1e-3))
+    colour(view(grids()[0], SparseMatrix), 12)
 
 
 if __name__ == "__main__":
