@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 
 from groundstate import Component, hookimpl
+from groundstate_gcrf.energies.components import energies
+from groundstate_gcrf.solver_records import direct_solvers, iterative_solvers, krylov_solvers
 
 
 @hookimpl
 def groundstate_components() -> Iterable[Component]:
     """What this plugin offers."""
+    yield from energies()
     yield Component(
         kind="energy",
         name="grid-gcrf",
@@ -29,6 +32,9 @@ def groundstate_components() -> Iterable[Component]:
         claims=("batched", "bound", "residual", "unrolled-gradient"),
         examples="groundstate_gcrf.examples:conjugate_gradients",
     )
+    yield from iterative_solvers()
+    yield from krylov_solvers()
+    yield from direct_solvers()
     yield Component(
         kind="generator",
         name="perturb-and-map",

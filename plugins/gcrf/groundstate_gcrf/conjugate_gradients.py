@@ -8,7 +8,7 @@ longer halves the residual, floating point allows no more, and the problem has s
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, cast
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
@@ -21,6 +21,7 @@ from groundstate.space import Layout
 from groundstate.status import Status
 from groundstate.views import Quadratic
 from groundstate_gcrf.compiled import fits, iterate_compiled
+from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
 from groundstate_gcrf.preconditioner import MAKERS, Name
 from groundstate_gcrf.recurrence import Recurrence, iterate
 from groundstate_gcrf.structure import GridStencil
@@ -78,12 +79,12 @@ class ConjugateGradients:
     ) -> CGState:
         quadratic, layout = view(energy, Quadratic), energy.space.layout
         linear = quadratic.linear.expand(layout.shape)
-        scale, size = _scale(layout, linear.detach())
-        reference = _norm(layout, layout.expand(scale) * linear)
+        scale, size = scale_of(layout, linear.detach())
+        reference = norm(layout, layout.expand(scale) * linear)
         reference = torch.where(reference > 0, reference, 1.0)
         start = torch.zeros_like(linear) if x0 is None else x0
         x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
-        outcome = _first_verdict(layout, quadratic, size)
+        outcome = first_verdict(layout, quadratic, size)
         recurrence = Recurrence(
             x=x,
             remainder=torch.zeros_like(x),  # so the first look starts afresh
@@ -132,12 +133,12 @@ class ConjugateGradients:
         """Recompute the residual of every problem, and judge each by it."""
         quadratic, layout = view(energy, Quadratic), energy.space.layout
         left = quadratic.linear - quadratic.matvec(now.x)
-        residual = _norm(layout, left * layout.expand(now.scale)) / now.reference
+        residual = norm(layout, left * layout.expand(now.scale)) / now.reference
         running = now.outcome == Status.RUNNING
         lost = running & ~residual.isfinite()
         converged = running & (residual <= self.tolerance)
         # arrived, or so lost in rounding that the recurrence has nothing to do with b - Ax any more
-        known = _norm(layout, now.remainder)
+        known = norm(layout, now.remainder)
         arrived = (known <= now.goal) | (residual * now.reference > 2 * known)
         arrived = arrived & running & ~lost & ~converged
         stalled = arrived & ~(residual <= 0.5 * anchor_residual)
@@ -148,12 +149,12 @@ class ConjugateGradients:
         if bool(worse.any()):
             now = replace(now, x=torch.where(layout.expand(worse), anchor, now.x))
             left = quadratic.linear - quadratic.matvec(now.x)
-            residual = _norm(layout, left * layout.expand(now.scale)) / now.reference
+            residual = norm(layout, left * layout.expand(now.scale)) / now.reference
         if bool(arrived.any()):
             now = self._start_afresh(energy, now, arrived, left * layout.expand(now.scale))
             anchor = torch.where(layout.expand(arrived), now.x.detach(), anchor)
             anchor_residual = torch.where(arrived, residual, anchor_residual)
-        value, bound = _claims(layout, quadratic, now.x.detach(), left.detach())
+        value, bound = claims(layout, quadratic, now.x.detach(), left.detach())
         return CGState(
             x=now.x,
             energy=value,
@@ -179,47 +180,6 @@ class ConjugateGradients:
         )
 
 
-def _norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    values = values.detach()
-    if layout.segments is not None or not layout.event_shape:
-        return layout.dot(values, values).sqrt()
-    # one pass instead of three
-    axes = tuple(range(-len(layout.event_shape), 0))
-    return cast(Tensor, torch.linalg.vector_norm(values, dim=axes))
-
-
-def _scale(
-    layout: Layout, linear: Float[Tensor, "..."]
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """A power of 2 that brings the largest entry of each right-hand side near 1, and that entry."""
-    absolute = linear.abs()
-    if layout.segments is not None:
-        zeros = absolute.new_zeros(layout.batch_shape)
-        size = zeros.scatter_reduce(0, layout.segments, absolute, "amax")
-    elif layout.event_shape:
-        size = absolute.amax(tuple(range(-len(layout.event_shape), 0)))
-    else:
-        size = absolute
-    known = torch.where(size.isfinite() & (size > 0), size, 1.0)
-    limit = 1000 if linear.dtype == torch.float64 else 120
-    exponent = torch.frexp(known).exponent.clamp(-limit, limit)
-    return torch.ldexp(torch.ones_like(size), -exponent), size
-
-
-def _first_verdict(
-    layout: Layout, quadratic: Quadratic, size: Float[Tensor, "*batch"]
-) -> Int[Tensor, "*batch"]:
-    """What can be said before the first iteration."""
-    diagonal = quadratic.diagonal.detach().expand(layout.shape)
-    # an entry that is not positive is eᵀAe ≤ 0: proof enough
-    indefinite = layout.sum((diagonal <= 0).to(torch.int64)) > 0
-    finite = size.isfinite() & (layout.sum((~diagonal.isfinite()).to(torch.int64)) == 0)
-    outcome = torch.zeros_like(size, dtype=torch.int64)
-    outcome = outcome.masked_fill(size == 0, int(Status.CONVERGED))
-    outcome = outcome.masked_fill(indefinite, int(Status.INDEFINITE))
-    return outcome.masked_fill(~finite, int(Status.DIVERGED))
-
-
 def _keep_finite(layout: Layout, before: Recurrence, after: Recurrence) -> Recurrence:
     """The state of before, and DIVERGED, where values overflowed or became NaN."""
     lost = layout.sum(after.x.detach() * 0).isnan()  # finite times 0 is 0
@@ -236,18 +196,3 @@ def _keep_finite(layout: Layout, before: Recurrence, after: Recurrence) -> Recur
         energy_norm=torch.where(lost, before.energy_norm, after.energy_norm),
         outcome=after.outcome.masked_fill(lost, int(Status.DIVERGED)),
     )
-
-
-def _claims(
-    layout: Layout, quadratic: Quadratic, x: Tensor, left: Tensor
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"] | None]:
-    """The energy, and the bound that r = b - Ax gives: min E ≥ E(x) - ‖r‖² / (2 floor)."""
-    linear, constant = quadratic.linear.detach(), quadratic.constant.detach()
-    value = constant - 0.5 * layout.dot(x, linear + left)  # Ax = b - r
-    if quadratic.floor is None:
-        return value, None
-    distance = _norm(layout, left)
-    # what rounding may add to `value`: a bound must hold for the numbers as they are
-    terms = _norm(layout, x) * (_norm(layout, linear.expand_as(x)) + distance) + constant.abs()
-    slack = 16 * torch.finfo(value.dtype).eps * terms
-    return value, value - distance**2 / (2 * quadratic.floor.detach()) - slack

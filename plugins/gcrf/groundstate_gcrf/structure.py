@@ -1,4 +1,7 @@
-"""Views that this plugin adds: the stencil of a pixel grid, and noise with covariance A."""
+"""Views that this plugin adds: what a matrix is made of, and noise with covariance A.
+
+Each describes A alone. Batch dimensions of their parts need not be equal; they broadcast.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundstate.views import MatrixView
+from groundstate.views import MatrixView, SparseMatrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,65 @@ class Factored(MatrixView):
     """
 
     noise: Callable[[tuple[int, ...], torch.Generator], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRank(MatrixView):
+    """A = Fᵀ diag(s) F + λI over the flattened event.
+
+    Attributes:
+        factor: F, one row per rank; its batch dimensions broadcast against those of the energy.
+        signs: s, +1 or -1 each; all +1 makes A positive definite for every λ > 0.
+        scale: λ of each problem, broadcastable to the batch.
+    """
+
+    factor: Float[Tensor, "*factor_batch rank variables"]
+    signs: Float[Tensor, " rank"]
+    scale: Float[Tensor, "*scale_batch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PottsStructure(MatrixView):
+    """A = (J - I) ⊗ Ψ + λI: labels that differ are coupled by one Ψ over the pixels, all alike.
+
+    J is all ones over the labels. The event is `[labels, *pixels]`. On the mean over labels A acts
+    as λI + (labels - 1)Ψ, on deviations from it as λI - Ψ (Gaussian CRF spec §3.2, §3.4).
+
+    Attributes:
+        labels: how many there are; the first axis of the event.
+        apply: v to Ψv on `[*sample, *batch, columns, pixels]`, pixels flattened; differentiable.
+        diagonal: the diagonal of Ψ, broadcastable to `[*batch, pixels]`.
+        scale: λ of each problem, broadcastable to the batch.
+        factor: ψ with Ψ = ψᵀψ, where Ψ has low rank.
+        sparse: makes the entries of Ψ over the flattened pixels, where Ψ is sparse.
+    """
+
+    labels: int
+    apply: Callable[[Tensor], Tensor]
+    diagonal: Float[Tensor, "*diagonal_batch _"]
+    scale: Float[Tensor, "*scale_batch"]
+    factor: Float[Tensor, "*factor_batch rank pixels"] | None = None
+    sparse: Callable[[], SparseMatrix] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoStructure(MatrixView):
+    """Block (u, v) of A is c_uv T_uᵀT_v, plus A_vᵀA_v + λI where u = v; an event is frame by frame.
+
+    The first axis of the event is the frame; the variables of a frame are flattened.
+
+    Attributes:
+        spatial: A_v of each frame.
+        temporal: T_v of each frame.
+        coupling: c, symmetric: 1 for frames that are neighbours, 0 for others. Its diagonal is 0
+            (the paper's energy) or says how much of the Gram block T_vᵀT_v is added.
+        scale: λ of each problem, broadcastable to the batch.
+    """
+
+    spatial: Float[Tensor, "*spatial_batch frames rank variables"]
+    temporal: Float[Tensor, "*temporal_batch frames other_rank variables"]
+    coupling: Float[Tensor, "frames frames"]
+    scale: Float[Tensor, "*scale_batch"]
 
 
 def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:

@@ -2,16 +2,22 @@
 
 import torch
 
+from groundstate.energy import view
 from groundstate.move import to
 from groundstate.solving import solve
+from groundstate.views import SparseMatrix
+from groundstate_gcrf.colouring import colour
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.energies.examples import general_grids
 from groundstate_gcrf.examples import grids
 
 
 def warm() -> None:
-    """Solve one small problem in each floating-point type; numba keeps what it compiles."""
+    """Solve small problems in each floating-point type; numba keeps what it compiles."""
     for dtype in (torch.float32, torch.float64):
-        solve(to(grids()[0], dtype=dtype), ConjugateGradients(tolerance=1e-3))
+        for energy in (grids()[0], general_grids()[0]):
+            solve(to(energy, dtype=dtype), ConjugateGradients(tolerance=1e-3))
+    colour(view(grids()[0], SparseMatrix), 12)
 
 
 if __name__ == "__main__":

@@ -59,15 +59,16 @@ class DenseQuadratic:
 
     @cached_property
     def _quadratic(self) -> Quadratic:
-        diagonal = self.matrix.diagonal(dim1=-2, dim2=-1)
-        batch = self.matrix.shape[:-2]
+        with torch.enable_grad():  # it is kept, so whoever asks first must not cut its graph
+            diagonal = self.matrix.diagonal(dim1=-2, dim2=-1)
+            diagonal = diagonal.reshape(*self.matrix.shape[:-2], *self.space.event_shape)
         smallest = eigenvalues(self.matrix.detach())[..., 0]
         floor = smallest * (1 - 1e-6) if bool((smallest > 0).all()) else None
         return Quadratic(
             matvec=self._apply,
             linear=self.linear,
             constant=self.constant,
-            diagonal=diagonal.reshape(*batch, *self.space.event_shape),
+            diagonal=diagonal,
             floor=floor,
         )
 

@@ -1,0 +1,165 @@
+"""`solver/auto-quadratic`: looks at the structure and the size of an energy, and picks a solver.
+
+The choice depends on structure and size, never on the numbers, and is told in the state's stats.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+from groundstate.energy import Energy, view
+from groundstate.solver import Deadline, Solver, State
+from groundstate.views import SparseMatrix
+from groundstate_gcrf.cholesky import Cholesky
+from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.direct import check_tolerance
+from groundstate_gcrf.potts_split import PottsSplit
+from groundstate_gcrf.sparse_direct import SparseDirect
+from groundstate_gcrf.structure import LowRank, PottsStructure, VideoStructure
+from groundstate_gcrf.video_direct import VideoDirect
+from groundstate_gcrf.woodbury import Woodbury
+
+_DENSE = 512
+"""Variables up to which a dense factor is quicker than anything cleverer."""
+_ENTRIES = 1 << 26
+"""Numbers that written-out matrices may have: half a gigabyte."""
+_SMALL_SYSTEM = 2048
+"""Unknowns up to which a small dense system is worth its cubic cost."""
+_SPARSE = 20_000
+"""Variables up to which a sparse factor stays small beside the time of many iterations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoState(State):
+    """State of the solver that was picked.
+
+    Attributes:
+        inner: that solver's state.
+        choice: the solver's name.
+    """
+
+    inner: State
+    choice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoQuadratic:
+    """Minimises E(x) = ½xᵀAx - bᵀx + c by the solver that fits.
+
+    In this order: dense factors for a small problem; the Potts split, the video solver or Woodbury
+    where their structure is given and the system they need is small; sparse factors up to some
+    size; conjugate gradients for all the rest.
+
+    Attributes:
+        tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
+    """
+
+    tolerance: Annotated[float, Ge(0)] | None = None
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
+
+    def init(
+        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
+    ) -> AutoState:
+        choice, why = choose(energy)
+        inner = self._solver(choice, energy).init(energy, x0, rng)
+        return _told(inner, choice, why)
+
+    def step(self, energy: Energy, state: AutoState, deadline: Deadline) -> AutoState:
+        inner = self._solver(state.choice, energy).step(energy, state.inner, deadline)
+        return _told(inner, state.choice, str(state.stats["why"]))
+
+    def status(self, state: AutoState) -> Int[Tensor, "*batch"]:
+        return _SOLVERS[state.choice](None).status(state.inner)
+
+    def _solver(self, choice: str, energy: Energy) -> Solver[Any]:
+        tolerance = self.tolerance
+        if choice == "cg" and tolerance is None:
+            tolerance = torch.finfo(energy.space.dtype).eps ** 0.5
+        return _SOLVERS[choice](tolerance)
+
+
+def _cg(tolerance: float | None) -> Solver[Any]:
+    return ConjugateGradients() if tolerance is None else ConjugateGradients(tolerance=tolerance)
+
+
+_SOLVERS: Mapping[str, Callable[[float | None], Solver[Any]]] = {
+    "cg": _cg,
+    "cholesky": lambda tolerance: Cholesky(tolerance=tolerance),
+    "potts-split": lambda tolerance: PottsSplit(tolerance=tolerance),
+    "sparse-direct": lambda tolerance: SparseDirect(tolerance=tolerance),
+    "video-direct": lambda tolerance: VideoDirect(tolerance=tolerance),
+    "woodbury": lambda tolerance: Woodbury(tolerance=tolerance),
+}
+
+
+def choose(energy: Energy) -> tuple[str, str]:
+    """The name of the solver that fits, and why."""
+    layout, views = energy.space.layout, energy.views
+    n = math.prod(layout.event_shape)
+    entries = n * n * (1 if SparseMatrix in views else math.prod(layout.batch_shape))
+    if n <= _DENSE and entries <= _ENTRIES:
+        return "cholesky", f"{n} variables: dense factors are quickest"
+    for choose_one in (_by_labels, _by_frames, _by_rank):
+        found = choose_one(energy)
+        if found is not None:
+            return found
+    if SparseMatrix in views and n <= _SPARSE:
+        return "sparse-direct", f"{n} variables and a sparse matrix: its factors stay small"
+    return "cg", f"{n} variables without structure that makes factors cheap: iterations are"
+
+
+def _by_labels(energy: Energy) -> tuple[str, str] | None:
+    if PottsStructure not in energy.views:
+        return None
+    potts = view(energy, PottsStructure)
+    pixels = math.prod(energy.space.layout.event_shape[1:])
+    if potts.factor is not None:
+        rank = potts.factor.shape[-2]
+        fits, size = rank <= _SMALL_SYSTEM, f"of rank {rank}"
+    elif potts.sparse is not None:
+        fits, size = pixels <= _SPARSE, f"sparse, over {pixels} pixels"
+    else:
+        fits, size = pixels <= _DENSE, f"over {pixels} pixels"
+    if not fits:
+        return None
+    return "potts-split", f"{potts.labels} labels share one matrix {size}: each solves with it"
+
+
+def _by_frames(energy: Energy) -> tuple[str, str] | None:
+    if VideoStructure not in energy.views:
+        return None
+    video = view(energy, VideoStructure)
+    rows = len(video.coupling) * (video.spatial.shape[-2] + video.temporal.shape[-2])
+    variables = math.prod(energy.space.layout.event_shape)
+    if rows > min(_SMALL_SYSTEM, variables):
+        return None
+    return "video-direct", f"embeddings of all frames have {rows} rows for {variables} variables"
+
+
+def _by_rank(energy: Energy) -> tuple[str, str] | None:
+    if LowRank not in energy.views:
+        return None
+    rank, variables = view(energy, LowRank).factor.shape[-2:]
+    if rank > min(_SMALL_SYSTEM, variables):
+        return None
+    return "woodbury", f"rank {rank} for {variables} variables"
+
+
+def _told(inner: State, choice: str, why: str) -> AutoState:
+    return AutoState(
+        x=inner.x,
+        energy=inner.energy,
+        bound=inner.bound,
+        residual=inner.residual,
+        stats={**inner.stats, "solver": choice, "why": why},
+        inner=inner,
+        choice=choice,
+    )

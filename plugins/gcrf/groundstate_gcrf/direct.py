@@ -1,0 +1,154 @@
+"""What all direct solvers share: one step that factors the matrix, solves, and judges the result.
+
+A factorisation is trusted with nothing. The residual is recomputed from the energy's own matvec and
+refined once or twice with the same factors (Wilkinson); only then is a problem called done.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from groundstate.energy import Energy, view
+from groundstate.solver import State
+from groundstate.status import Status
+from groundstate.views import Quadratic
+from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
+
+_REFINEMENTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectState(State):
+    """State of a solver whose first step finishes.
+
+    Attributes:
+        outcome: `Status` of each problem.
+    """
+
+    outcome: Int[Tensor, "*batch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverse:
+    """A⁻¹ by factors.
+
+    Attributes:
+        apply: b to A⁻¹b, in the shape of a configuration of every problem.
+        verdict: RUNNING where the factors exist, INDEFINITE where A has none of the kind, DIVERGED
+            where it is not finite.
+        stats: what there is to tell of the factorisation.
+    """
+
+    apply: Callable[[Tensor], Tensor]
+    verdict: Int[Tensor, "*batch"]
+    stats: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """Refuse a tolerance that is none."""
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance must be at least 0, got {tolerance}")
+
+
+@torch.no_grad()
+def begin(energy: Energy, x0: Shaped[Tensor, "..."] | None) -> DirectState:
+    """The state before the step: x0 or 0, and what is known without factors."""
+    quadratic, layout = view(energy, Quadratic), energy.space.layout
+    linear = quadratic.linear.detach().expand(layout.shape)
+    scale, size = scale_of(layout, linear)
+    start = torch.zeros_like(linear) if x0 is None else x0
+    x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
+    outcome = first_verdict(layout, quadratic, size)
+    return _judged(energy, DirectState(x=x, outcome=outcome), scale, None)
+
+
+@torch.no_grad()
+def finish(
+    energy: Energy,
+    state: DirectState,
+    factorise: Callable[[], Inverse],
+    tolerance: float | None,
+) -> DirectState:
+    """The state after the step; problems that are done keep every bit."""
+    running = state.outcome == Status.RUNNING
+    if not bool(running.any()):
+        return state
+    quadratic, layout = view(energy, Quadratic), energy.space.layout
+    linear = quadratic.linear.detach().expand(layout.shape)
+    scale, _ = scale_of(layout, linear)
+    spread = layout.expand(scale)
+    inverse = factorise()
+    outcome = torch.where(running, inverse.verdict, state.outcome)
+    running = outcome == Status.RUNNING
+    x = torch.where(layout.expand(running), inverse.apply(spread * linear), 0.0)
+    x, residual = _refine(energy, spread * linear, x, inverse.apply)
+    x = x / spread
+    lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
+    outcome = outcome.masked_fill(lost, int(Status.DIVERGED))
+    running = running & ~lost
+    limit = torch.finfo(x.dtype).eps ** 0.5 if tolerance is None else tolerance
+    outcome = outcome.masked_fill(running & (residual <= limit), int(Status.OPTIMAL))
+    outcome = outcome.masked_fill(running & ~(residual <= limit), int(Status.STALLED))
+    after = DirectState(
+        x=torch.where(layout.expand(running), x, state.x),
+        outcome=outcome,
+        stats={**state.stats, **inverse.stats},
+    )
+    return _judged(energy, after, scale, inverse)
+
+
+def _refine(
+    energy: Energy,
+    linear: Float[Tensor, "..."],
+    x: Float[Tensor, "..."],
+    apply: Callable[[Tensor], Tensor],
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "*batch"]]:
+    """Add A⁻¹(b - Ax) as long as it lowers the residual of a problem."""
+    quadratic, layout = view(energy, Quadratic), energy.space.layout
+    size = norm(layout, linear)
+    size = torch.where(size > 0, size, 1.0)
+    left = linear - quadratic.matvec(x)
+    residual = norm(layout, left) / size
+    for _ in range(_REFINEMENTS):
+        tried = x + apply(left)
+        rest = linear - quadratic.matvec(tried)
+        after = norm(layout, rest) / size
+        better = after < residual
+        if not bool(better.any()):
+            break
+        where = layout.expand(better)
+        x, left = torch.where(where, tried, x), torch.where(where, rest, left)
+        halved = better & (after <= 0.5 * residual)
+        residual = torch.where(better, after, residual)
+        if not bool(halved.any()):
+            break
+    return x, residual
+
+
+def _judged(
+    energy: Energy,
+    state: DirectState,
+    scale: Float[Tensor, "*batch"],
+    inverse: Inverse | None,
+) -> DirectState:
+    """The state with its energy, true residual and, with factors or a floor, a bound."""
+    quadratic, layout = view(energy, Quadratic), energy.space.layout
+    linear = quadratic.linear.detach().expand(layout.shape)
+    left = linear - quadratic.matvec(state.x)
+    spread = layout.expand(scale)
+    size = norm(layout, spread * linear)
+    residual = norm(layout, spread * left) / torch.where(size > 0, size, 1.0)
+    value, bound = claims(layout, quadratic, state.x, left)
+    if inverse is not None:
+        # E(x) - min E = ½ rᵀA⁻¹r with r = b - Ax
+        distance = 0.5 * layout.dot(spread * left, inverse.apply(spread * left)) / scale**2
+        # rounding of the energy itself: a bound must hold for the numbers as they are
+        terms = layout.sum((state.x * linear).abs() + 0.5 * (state.x * left).abs())
+        slack = 16 * torch.finfo(value.dtype).eps * (terms + quadratic.constant.detach().abs())
+        sure = value - 2 * distance.abs() - slack
+        weak = torch.full_like(value, -torch.inf) if bound is None else bound
+        bound = torch.where(inverse.verdict == Status.RUNNING, sure, weak)
+    return replace(state, energy=value, bound=bound, residual=residual)

@@ -1,0 +1,1 @@
+"""Quadratic energies over labels, pixels and frames, each a matrix and a linear term."""

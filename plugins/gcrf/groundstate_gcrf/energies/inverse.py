@@ -1,0 +1,105 @@
+"""`energy/inverse-gcrf`: the covariance C = FᵀF + λI is given, so the minimum Cb needs no solve.
+
+The inverse parameterisation of Chandra's thesis (Gaussian CRF spec §14.3 e). Positive definite by
+construction. The matrix of the energy is A = C⁻¹ = I/λ - GᵀG with G = L⁻¹F / √λ and LLᵀ = λI + FFᵀ
+(Woodbury), so the energy itself is known, too.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+import torch
+from annotated_types import Gt
+from jaxtyping import Float
+from torch import Tensor
+
+from groundstate.energy import Views
+from groundstate.views import Covariance
+from groundstate_gcrf.energies.low_rank import (
+    check_factor,
+    event_of,
+    gram_product,
+    largest_gram_eigenvalue,
+)
+from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
+from groundstate_gcrf.structure import LowRank, common_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseMatrix:
+    """(FᵀF + λI)⁻¹, by its Woodbury form.
+
+    Attributes:
+        factor: F over the flattened event.
+        whitened: G, so that A = I/λ - GᵀG.
+        scale: λ, broadcastable to the batch.
+        event_shape: shape of one configuration.
+    """
+
+    factor: Float[Tensor, "*batch rank variables"]
+    whitened: Float[Tensor, "*whitened_batch rank variables"]
+    scale: Float[Tensor, "..."]
+    event_shape: tuple[int, ...]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return common_shape(self.factor.shape[:-2], self.scale.shape)
+
+    def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
+        ridge = spread(self.scale.reciprocal(), len(self.event_shape))
+        return ridge * x - self._gram(self.whitened, x)
+
+    def covariance(self, b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Cb = Fᵀ(Fb) + λb."""
+        return self._gram(self.factor, b) + spread(self.scale, len(self.event_shape)) * b
+
+    def _gram(self, factor: Tensor, x: Tensor) -> Tensor:
+        product = gram_product(factor, x.flatten(-len(self.event_shape)))
+        return product.reshape(*product.shape[:-1], *self.event_shape)
+
+    def diagonal(self) -> Float[Tensor, "..."]:
+        squares = self.whitened.square().sum(-2)
+        squares = squares.reshape(*squares.shape[:-1], *self.event_shape)
+        return spread(self.scale.reciprocal(), len(self.event_shape)) - squares
+
+    def floor(self) -> Float[Tensor, "..."]:
+        return 1 / (self.scale + largest_gram_eigenvalue(self.factor))
+
+    def structure(self, linear: Float[Tensor, "..."], /) -> Views:
+        def low_rank() -> LowRank:
+            signs = -self.whitened.new_ones(self.whitened.shape[-2])
+            return LowRank(factor=self.whitened, signs=signs, scale=self.scale.reciprocal())
+
+        return {
+            Covariance: lambda: Covariance(matvec=self.covariance, linear=linear),
+            LowRank: low_rank,
+        }
+
+
+def inverse_gcrf(
+    *,
+    unary: Float[Tensor, "..."],
+    embeddings: Float[Tensor, "..."],
+    diagonal: Annotated[float, Gt(0)] | Tensor = 1.0,
+) -> GaussianCrf:
+    """Scores of labels that are mixed by a covariance of low rank instead of solved for.
+
+    Args:
+        unary: b, `[*batch, labels, height, width]`.
+        embeddings: F, `[*batch, rank, labels, height, width]`.
+        diagonal: λ, above 0, broadcastable to the batch.
+    """
+    event, scale = event_of(unary, 3), as_scale(diagonal, unary)
+    check_factor(embeddings, event, "embeddings")
+    factor = embeddings.flatten(-len(event))
+    eye = torch.eye(factor.shape[-2], dtype=factor.dtype, device=factor.device)
+    inner = factor @ factor.mT + spread(scale, 2) * eye
+    lower = cast(Tensor, torch.linalg.cholesky(inner))
+    whitened = cast(Tensor, torch.linalg.solve_triangular(lower, factor, upper=False))
+    matrix = InverseMatrix(
+        factor=factor,
+        whitened=whitened / spread(scale.sqrt(), 2),
+        scale=scale,
+        event_shape=event,
+    )
+    return GaussianCrf(matrix=matrix, linear=unary)

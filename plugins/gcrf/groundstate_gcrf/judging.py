@@ -1,0 +1,68 @@
+"""How the solvers of a quadratic energy judge a configuration: residual, energy, bound, verdict."""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundstate.space import Layout
+from groundstate.status import Status
+from groundstate.views import Quadratic
+
+
+def norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Euclidean norm of each configuration, without a graph."""
+    values = values.detach()
+    if layout.segments is not None or not layout.event_shape:
+        return layout.dot(values, values).sqrt()
+    # one pass instead of three
+    axes = tuple(range(-len(layout.event_shape), 0))
+    return cast(Tensor, torch.linalg.vector_norm(values, dim=axes))
+
+
+def scale_of(
+    layout: Layout, linear: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """A power of 2 that brings the largest entry of each right-hand side near 1, and that entry."""
+    absolute = linear.abs()
+    if layout.segments is not None:
+        zeros = absolute.new_zeros(layout.batch_shape)
+        size = zeros.scatter_reduce(0, layout.segments, absolute, "amax")
+    elif layout.event_shape:
+        size = absolute.amax(tuple(range(-len(layout.event_shape), 0)))
+    else:
+        size = absolute
+    known = torch.where(size.isfinite() & (size > 0), size, 1.0)
+    limit = 1000 if linear.dtype == torch.float64 else 120
+    exponent = torch.frexp(known).exponent.clamp(-limit, limit)
+    return torch.ldexp(torch.ones_like(size), -exponent), size
+
+
+def first_verdict(
+    layout: Layout, quadratic: Quadratic, size: Float[Tensor, "*batch"]
+) -> Int[Tensor, "*batch"]:
+    """What can be said before the first iteration."""
+    diagonal = quadratic.diagonal.detach().expand(layout.shape)
+    # an entry that is not positive is eᵀAe ≤ 0: proof enough
+    indefinite = layout.sum((diagonal <= 0).to(torch.int64)) > 0
+    finite = size.isfinite() & (layout.sum((~diagonal.isfinite()).to(torch.int64)) == 0)
+    outcome = torch.zeros_like(size, dtype=torch.int64)
+    outcome = outcome.masked_fill(size == 0, int(Status.CONVERGED))
+    outcome = outcome.masked_fill(indefinite, int(Status.INDEFINITE))
+    return outcome.masked_fill(~finite, int(Status.DIVERGED))
+
+
+def claims(
+    layout: Layout, quadratic: Quadratic, x: Tensor, left: Tensor
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"] | None]:
+    """The energy, and the bound that r = b - Ax gives: min E ≥ E(x) - ‖r‖² / (2 floor)."""
+    linear, constant = quadratic.linear.detach(), quadratic.constant.detach()
+    value = constant - 0.5 * layout.dot(x, linear + left)  # Ax = b - r
+    if quadratic.floor is None:
+        return value, None
+    distance = norm(layout, left)
+    # what rounding may add to `value`: a bound must hold for the numbers as they are
+    terms = norm(layout, x) * (norm(layout, linear.expand_as(x)) + distance) + constant.abs()
+    slack = 16 * torch.finfo(value.dtype).eps * terms
+    return value, value - distance**2 / (2 * quadratic.floor.detach()) - slack

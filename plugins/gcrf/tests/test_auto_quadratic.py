@@ -1,0 +1,55 @@
+"""`solver/auto-quadratic`: what it picks, why, and that the answer is that solver's."""
+
+from typing import Any
+
+import pytest
+import torch
+from plugins.gcrf.tests.systems import dense_energy, generator, random_grid, spd
+
+from groundstate.solving import solve
+from groundstate.status import Status
+from groundstate.testing.oracles import solve_densely
+from groundstate.unions import union
+from groundstate_gcrf.auto_quadratic import AutoQuadratic, choose
+from groundstate_gcrf.energies.low_rank import low_rank_gcrf
+from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
+
+
+def normal(*shape: int, seed: int = 0) -> Any:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def energies() -> dict[str, Any]:
+    embeddings = normal(4, 20, 20, seed=1)
+    return {
+        "cholesky": random_grid(0),
+        "sparse-direct": random_grid(1, height=30, width=30),
+        "woodbury": low_rank_gcrf(
+            unary=normal(2, 20, 20), embeddings=normal(4, 2, 20, 20, seed=2), diagonal=3.0
+        ),
+        "potts-split": low_rank_potts_gcrf(
+            unary=normal(3, 20, 20), embeddings=embeddings, guard="rescale", diagonal=2.0
+        ),
+        "cg": dense_energy(spd(600, 3), normal(600)),
+    }
+
+
+@pytest.mark.parametrize("choice", list(energies()))
+def test_picks_by_structure_and_says_why(choice: str) -> None:
+    energy = energies()[choice]
+    solution = solve(energy, AutoQuadratic(tolerance=1e-11))
+    assert solution.stats["solver"] == choice and str(solution.stats["why"])
+    assert bool(((solution.status == Status.OPTIMAL) | (solution.status == 1)).all())
+    expected = solve_densely(energy).minimiser
+    torch.testing.assert_close(solution.x, expected, rtol=1e-8, atol=1e-9)
+
+
+def test_a_large_grid_is_iterated() -> None:
+    assert choose(random_grid(0, height=200, width=200))[0] == "cg"
+
+
+def test_problems_end_to_end() -> None:
+    parts = [random_grid(5, height=3, width=4), random_grid(6, height=5, width=1)]
+    solution = solve(union(parts), AutoQuadratic())
+    expected = torch.cat([solve_densely(part).minimiser.flatten() for part in parts])
+    torch.testing.assert_close(solution.x, expected)
