@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import groundstate as gs
+from groundstate.energy import Energy
 from groundstate.solving import solve
 from groundstate.status import Status
 from groundstate.targets import examples_of
@@ -36,6 +37,7 @@ def test_agrees_with_a_dense_solve(name: str) -> None:
     solved = 0
     for record in ENERGIES:
         for energy in examples_of(record):
+            assert isinstance(energy, Energy)
             if not needs <= {kind.__name__ for kind in energy.views}:
                 continue
             oracle = solve_densely(energy)
