@@ -24,8 +24,8 @@ from groundstate.testing.problems.problem import Problem
 from groundstate.testing.saying import Broken, Skip
 from groundstate.testing.trees import kept_randomness
 
-_OWN = 2
-"""How many examples of an energy become problems of its own plugin's solvers."""
+_OWN = 12
+"""About how many examples of a plugin's energies become problems of its own solvers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +141,15 @@ def laws_for(
 def _own_problems(records: Sequence[Registered]) -> tuple[Problem, ...]:
     """The examples of the energies under test: a solver may have a special way with them."""
     found: list[Problem] = []
-    for record in records:
-        if record.component.kind != "energy":
-            continue
+    energies = [record for record in records if record.component.kind == "energy"]
+    # one of each at least; two where there are few, for a form of its own is often the second
+    each = max(1, min(2, _OWN // max(1, len(energies))))
+    for record in energies:
         try:
             examples = examples_of(record)
         except PluginError:
             continue  # the laws of that record say so
-        for index, example in enumerate(examples[:_OWN]):
+        for index, example in enumerate(examples[:each]):
             if isinstance(example, Energy):
                 problem = of_example(f"{record.key} example {index}", example)
                 found += [problem] if problem is not None else []

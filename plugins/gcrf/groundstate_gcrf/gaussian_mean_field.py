@@ -96,4 +96,6 @@ def _with_beliefs(energy: Energy, state: StationaryState) -> StationaryState:
     assert state.energy is not None
     layout, own = energy.space.layout, safe_diagonal(energy).detach()
     lower = 0.5 * layout.sum(math.log(2 * math.pi) - own.log()) - state.energy
+    # what is no number bounds nothing
+    lower = torch.where(lower.isnan(), -math.inf, lower)
     return replace(state, beliefs=Beliefs(marginals=state.x.detach(), lower=lower))
