@@ -93,5 +93,5 @@ def _metrics_table(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
 
 def _print_wide(table: Table) -> None:
     """A table whole, however narrow the terminal: cut-off figures are worse than wrapped lines."""
-    wide = Console(width=max(out.width, 160), soft_wrap=True)
+    wide = Console(width=max(out.width, 160), soft_wrap=True, emoji=False)
     wide.print(table)
