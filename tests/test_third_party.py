@@ -64,7 +64,7 @@ def test_local_module_is_listed_without_being_executed(
     module = project / "my_solver.py"
     module.write_text("raise SystemExit('executed')\n" + module.read_text(encoding="utf-8"))
     listed = environment.groundstate("components", "--json", cwd=project)
-    assert "solver/jacobi" in {row["key"] for row in json.loads(listed.stdout)}
+    assert "solver/damped-jacobi" in {row["key"] for row in json.loads(listed.stdout)}
     environment.groundstate("validate", cwd=project)
     ran = environment.groundstate("run", "hang", cwd=project, check=False)
     assert ran.returncode != 0 and "executed" in ran.stderr and "my_solver.py" in ran.stderr
@@ -73,7 +73,7 @@ def test_local_module_is_listed_without_being_executed(
 def test_local_module_runs_by_name(environment: Environment, project: Path) -> None:
     ran = environment.groundstate("run", "hang", "--json", "--out", "out", cwd=project)
     mine, shipped = json.loads(ran.stdout)["solutions"]
-    assert mine["solver"] == "solver/jacobi" and mine["status"] == "converged"
+    assert mine["solver"] == "solver/damped-jacobi" and mine["status"] == "converged"
     # two walls and nine masses: the middle one hangs at pull · 5 · 5 / 10
     assert shipped["energy"] == pytest.approx(-5.0) and mine["energy"] == pytest.approx(-5.0)
     assert (project / "out" / "report.html").is_file()
@@ -81,4 +81,4 @@ def test_local_module_runs_by_name(environment: Environment, project: Path) -> N
 
 def test_local_module_is_checked_by_the_laws(environment: Environment, project: Path) -> None:
     checked = environment.groundstate("check", "my-solver", "--json", cwd=project)
-    assert json.loads(checked.stdout)["components"] == ["energy/springs", "solver/jacobi"]
+    assert json.loads(checked.stdout)["components"] == ["energy/springs", "solver/damped-jacobi"]

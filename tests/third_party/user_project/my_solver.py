@@ -24,7 +24,7 @@ def groundstate_components() -> Iterable[gs.Component]:
     )
     yield gs.Component(
         kind="solver",
-        name="jacobi",
+        name="damped-jacobi",
         target=Jacobi,
         summary="damped Jacobi iterations",
         source="Jacobi (1845)",
