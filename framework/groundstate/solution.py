@@ -37,7 +37,8 @@ class Solution(Generic[S_co]):
     """The outcome of a solve; every number in it was computed or checked by the core.
 
     Attributes:
-        x: the best configuration seen.
+        x: the best configuration seen: at the points of the trace, and wherever the solver tells
+            its energy.
         energy: its energy, in nats, recomputed in float64 where the energy allows.
         bound: certified to lie below `energy`; no configuration is lower. None where unknown.
         status: a `Status` for each configuration.
