@@ -16,14 +16,14 @@ from torch import Tensor
 from groundstate.energy import Energy, view
 from groundstate.solver import Deadline, Solver, State
 from groundstate.views import SparseMatrix
-from groundstate_gcrf.cholesky import Cholesky
+from groundstate_gcrf.cholesky import cholesky
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.direct import check_tolerance
-from groundstate_gcrf.potts_split import PottsSplit
-from groundstate_gcrf.sparse_direct import SparseDirect
+from groundstate_gcrf.potts_split import potts_split
+from groundstate_gcrf.sparse_direct import sparse_direct
 from groundstate_gcrf.structure import LowRank, PottsStructure, VideoStructure
-from groundstate_gcrf.video_direct import VideoDirect
-from groundstate_gcrf.woodbury import Woodbury
+from groundstate_gcrf.video_direct import video_direct
+from groundstate_gcrf.woodbury import woodbury
 
 _DENSE = 512
 """Variables up to which a dense factor is quicker than anything cleverer."""
@@ -92,11 +92,11 @@ def _cg(tolerance: float | None) -> Solver[Any]:
 
 _SOLVERS: Mapping[str, Callable[[float | None], Solver[Any]]] = {
     "cg": _cg,
-    "cholesky": lambda tolerance: Cholesky(tolerance=tolerance),
-    "potts-split": lambda tolerance: PottsSplit(tolerance=tolerance),
-    "sparse-direct": lambda tolerance: SparseDirect(tolerance=tolerance),
-    "video-direct": lambda tolerance: VideoDirect(tolerance=tolerance),
-    "woodbury": lambda tolerance: Woodbury(tolerance=tolerance),
+    "cholesky": lambda tolerance: cholesky(tolerance=tolerance),
+    "potts-split": lambda tolerance: potts_split(tolerance=tolerance),
+    "sparse-direct": lambda tolerance: sparse_direct(tolerance=tolerance),
+    "video-direct": lambda tolerance: video_direct(tolerance=tolerance),
+    "woodbury": lambda tolerance: woodbury(tolerance=tolerance),
 }
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from groundstate.energy import Energy, view
-from groundstate.solver import State
+from groundstate.solver import Deadline, State
 from groundstate.status import Status
 from groundstate.views import Quadratic
 from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
@@ -47,40 +47,78 @@ class Inverse:
     stats: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
 
 
+Factorise = Callable[[Energy], Inverse]
+
+
+def verdict_of(definite: Bool[Tensor, "*own"], finite: Bool[Tensor, "*own"]) -> Tensor:
+    """What there is to say of matrices that were factored, or were not."""
+    verdict = torch.full(definite.shape, int(Status.RUNNING), device=definite.device)
+    verdict = verdict.masked_fill(~definite, int(Status.INDEFINITE))
+    return verdict.masked_fill(~finite, int(Status.DIVERGED))
+
+
 def check_tolerance(tolerance: float | None) -> None:
     """Refuse a tolerance that is none."""
     if tolerance is not None and not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, got {tolerance}")
 
 
-@torch.no_grad()
-def begin(energy: Energy, x0: Shaped[Tensor, "..."] | None) -> DirectState:
-    """The state before the step: x0 or 0, and what is known without factors."""
-    quadratic, layout = view(energy, Quadratic), energy.space.layout
-    linear = quadratic.linear.detach().expand(layout.shape)
-    scale, size = scale_of(layout, linear)
-    start = torch.zeros_like(linear) if x0 is None else x0
-    x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
-    outcome = first_verdict(layout, quadratic, size)
-    return _judged(energy, DirectState(x=x, outcome=outcome), scale, None)
+@dataclass(frozen=True, kw_only=True)
+class Direct:
+    """Minimises E(x) = ½xᵀAx - bᵀx + c in one step, by factors of a positive definite A.
+
+    A problem ends OPTIMAL, INDEFINITE (its A has no such factors), DIVERGED (not finite) or STALLED
+    (the factors are too coarse for the tolerance).
+
+    Attributes:
+        factorise: what makes A⁻¹ of an energy.
+        tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
+    """
+
+    factorise: Factorise
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
+
+    @torch.no_grad()
+    def init(
+        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
+    ) -> DirectState:
+        quadratic, layout = view(energy, Quadratic), energy.space.layout
+        linear = quadratic.linear.detach().expand(layout.shape)
+        scale, size = scale_of(layout, linear)
+        start = torch.zeros_like(linear) if x0 is None else x0
+        x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
+        outcome = first_verdict(layout, quadratic, size)
+        return _judged(energy, DirectState(x=x, outcome=outcome), scale, None)
+
+    @torch.no_grad()
+    def step(self, energy: Energy, state: DirectState, deadline: Deadline) -> DirectState:
+        # problems that are done keep every bit
+        if not bool((state.outcome == Status.RUNNING).any()):
+            return state
+        return _solved(energy, state, self.factorise(energy), self.tolerance)
+
+    def status(self, state: DirectState) -> Int[Tensor, "*batch"]:
+        return state.outcome
+
+    @torch.no_grad()
+    def prepared(self, energy: Energy) -> "Direct":
+        """The same with the factors of this energy's A, for any b."""
+        inverse = self.factorise(energy)
+        return replace(self, factorise=lambda _: inverse)
 
 
-@torch.no_grad()
-def finish(
-    energy: Energy,
-    state: DirectState,
-    factorise: Callable[[], Inverse],
-    tolerance: float | None,
+def _solved(
+    energy: Energy, state: DirectState, inverse: Inverse, tolerance: float | None
 ) -> DirectState:
-    """The state after the step; problems that are done keep every bit."""
+    """A⁻¹b, refined, with a verdict on each problem that has none yet."""
     running = state.outcome == Status.RUNNING
-    if not bool(running.any()):
-        return state
     quadratic, layout = view(energy, Quadratic), energy.space.layout
     linear = quadratic.linear.detach().expand(layout.shape)
     scale, _ = scale_of(layout, linear)
     spread = layout.expand(scale)
-    inverse = factorise()
     outcome = torch.where(running, inverse.verdict, state.outcome)
     running = outcome == Status.RUNNING
     x = torch.where(layout.expand(running), inverse.apply(spread * linear), 0.0)

@@ -25,7 +25,7 @@ from groundstate_gcrf.auto_quadratic import AutoQuadratic
 from groundstate_gcrf.dense import written_out
 from groundstate_gcrf.linear_algebra import cholesky, eigen
 from groundstate_gcrf.sides import Sides
-from groundstate_gcrf.sparse_direct import factorise
+from groundstate_gcrf.sparse_direct import factors_of
 
 Method = Literal["auto", "cholesky", "sparse", "lanczos"]
 
@@ -118,7 +118,7 @@ def _by_sparse_factors(energy: Energy, n: int) -> Estimate:
         raise ValueError(
             "sparse factors carry no gradient; use method='cholesky' or 'lanczos', or torch.no_grad"
         )
-    factors = factorise(sparse, n)
+    factors = factors_of(sparse, n)
     _refuse_where(factors.verdicts != Status.RUNNING)
     sides = Sides(batch=layout.batch_shape, own=factors.own)
     value = sides.spread(factors.log_determinants).to(sparse.values)

@@ -10,115 +10,100 @@ takes one eigendecomposition for both shifts; a sparse Ψ is factored once for e
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundstate.energy import Energy, view
-from groundstate.solver import Deadline
 from groundstate.status import Status
 from groundstate.views import SparseMatrix
-from groundstate_gcrf.direct import DirectState, Inverse, begin, check_tolerance, finish
+from groundstate_gcrf.direct import Direct, Inverse, verdict_of
 from groundstate_gcrf.linear_algebra import eigen
 from groundstate_gcrf.sides import Sides
-from groundstate_gcrf.sparse_direct import factorise
+from groundstate_gcrf.sparse_direct import factors_of
 from groundstate_gcrf.structure import PottsStructure, common_shape
 
 Shifted = Callable[[float], Inverse]
 """c to (λI + cΨ)⁻¹, on `[*batch, labels, pixels]`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PottsSplit:
-    """Minimises E(x) = ½xᵀAx - bᵀx + c in one step, for an A that couples labels by one Ψ.
+def potts_split(
+    *,
+    tolerance: Annotated[float, Ge(0)] | None = None,
+    largest: Annotated[int, Ge(1)] = 4096,
+) -> Direct:
+    """By two systems over the pixels, for an A that couples labels by one Ψ.
 
     A is positive definite if and only if both λI + (L - 1)Ψ and λI - Ψ are, which is checked.
 
-    Attributes:
+    Args:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
         largest: how many pixels Ψ may have where it is neither sparse nor of low rank.
     """
+    return Direct(factorise=partial(factorise, largest=largest), tolerance=tolerance)
 
-    tolerance: Annotated[float, Ge(0)] | None = None
-    largest: Annotated[int, Ge(1)] = 4096
 
-    def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
+def factorise(energy: Energy, *, largest: int) -> Inverse:
+    """A⁻¹ from those of its two parts, with a verdict per problem."""
+    potts, layout = view(energy, PottsStructure), energy.space.layout
+    if potts.factor is not None:
+        shifted, way = _of_low_rank(potts, layout.batch_shape), "low rank"
+    elif potts.sparse is not None:
+        pixels = math.prod(layout.event_shape[1:])
+        shifted = _of_sparse(potts, potts.sparse(), layout.batch_shape, pixels)
+        way = "sparse"
+    else:
+        pixels = math.prod(layout.event_shape[1:])
+        shifted, way = _of_dense(potts, layout.batch_shape, pixels, largest), "dense"
+    together, apart = shifted(potts.labels - 1), shifted(-1.0)
+    if potts.labels == 1:
+        apart = together
+    batch, labels = layout.batch_shape, potts.labels
 
-    def init(
-        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
-    ) -> DirectState:
-        return begin(energy, x0)
+    def apply(b: Tensor) -> Tensor:
+        rows = b.reshape(*batch, labels, -1)
+        mean = rows.mean(-2, keepdim=True)
+        x = together.apply(mean) + apart.apply(rows - mean)
+        return x.reshape(layout.shape)
 
-    def step(self, energy: Energy, state: DirectState, deadline: Deadline) -> DirectState:
-        return finish(energy, state, lambda: self._factorise(energy), self.tolerance)
+    verdict = torch.maximum(together.verdict, apart.verdict)
+    lost = (together.verdict == Status.DIVERGED) | (apart.verdict == Status.DIVERGED)
+    verdict = verdict.masked_fill(lost, int(Status.DIVERGED))
+    return Inverse(apply=apply, verdict=verdict, stats={"decomposition": way})
 
-    def status(self, state: DirectState) -> Int[Tensor, "*batch"]:
-        return state.outcome
 
-    def _factorise(self, energy: Energy) -> Inverse:
-        potts, layout = view(energy, PottsStructure), energy.space.layout
-        if potts.factor is not None:
-            shifted, way = _of_low_rank(potts, layout.batch_shape), "low rank"
-        elif potts.sparse is not None:
-            pixels = math.prod(layout.event_shape[1:])
-            shifted = _of_sparse(potts, potts.sparse(), layout.batch_shape, pixels)
-            way = "sparse"
-        else:
-            shifted, way = self._of_dense(potts, layout.batch_shape, layout.event_shape), "dense"
-        together, apart = shifted(potts.labels - 1), shifted(-1.0)
-        if potts.labels == 1:
-            apart = together
-        batch, labels = layout.batch_shape, potts.labels
+def _of_dense(potts: PottsStructure, batch: tuple[int, ...], pixels: int, largest: int) -> Shifted:
+    if pixels > largest:
+        raise ValueError(
+            f"a Ψ that is neither sparse nor of low rank is written out for at most "
+            f"{largest} pixels, got {pixels}; use solver/cg, or raise `largest`"
+        )
+    eye = torch.eye(pixels, dtype=potts.scale.dtype, device=potts.scale.device)
+    psi = potts.apply(eye.expand(*batch, pixels, pixels)).detach()
+    finite = psi.isfinite().flatten(-2).all(-1)
+    psi = torch.where(finite[..., None, None], 0.5 * (psi + psi.mT), 0.0)
+    values, vectors = eigen(psi.expand(*batch, pixels, pixels))
+    scale = potts.scale.detach().expand(batch)
+
+    def shifted(c: float) -> Inverse:
+        spectrum = scale[..., None] + c * values
+        verdict = _verdict(spectrum, finite.expand(batch))
+        safe = torch.where((verdict == 0)[..., None], spectrum, 1.0)
 
         def apply(b: Tensor) -> Tensor:
-            rows = b.reshape(*batch, labels, -1)
-            mean = rows.mean(-2, keepdim=True)
-            x = together.apply(mean) + apart.apply(rows - mean)
-            return x.reshape(layout.shape)
+            return ((b @ vectors) / safe[..., None, :]) @ vectors.mT
 
-        verdict = torch.maximum(together.verdict, apart.verdict)
-        lost = (together.verdict == Status.DIVERGED) | (apart.verdict == Status.DIVERGED)
-        verdict = verdict.masked_fill(lost, int(Status.DIVERGED))
-        return Inverse(apply=apply, verdict=verdict, stats={"decomposition": way})
+        return Inverse(apply=apply, verdict=verdict)
 
-    def _of_dense(
-        self, potts: PottsStructure, batch: tuple[int, ...], event: tuple[int, ...]
-    ) -> Shifted:
-        pixels = math.prod(event[1:])
-        if pixels > self.largest:
-            raise ValueError(
-                f"a Ψ that is neither sparse nor of low rank is written out for at most "
-                f"{self.largest} pixels, got {pixels}; use solver/cg, or raise `largest`"
-            )
-        eye = torch.eye(pixels, dtype=potts.scale.dtype, device=potts.scale.device)
-        psi = potts.apply(eye.expand(*batch, pixels, pixels)).detach()
-        finite = psi.isfinite().flatten(-2).all(-1)
-        psi = torch.where(finite[..., None, None], 0.5 * (psi + psi.mT), 0.0)
-        values, vectors = eigen(psi.expand(*batch, pixels, pixels))
-        scale = potts.scale.detach().expand(batch)
-
-        def shifted(c: float) -> Inverse:
-            spectrum = scale[..., None] + c * values
-            verdict = _verdict(spectrum, finite.expand(batch))
-            safe = torch.where((verdict == 0)[..., None], spectrum, 1.0)
-
-            def apply(b: Tensor) -> Tensor:
-                return ((b @ vectors) / safe[..., None, :]) @ vectors.mT
-
-            return Inverse(apply=apply, verdict=verdict)
-
-        return shifted
+    return shifted
 
 
 def _verdict(spectrum: Float[Tensor, "*batch n"], finite: Tensor) -> Int[Tensor, "*batch"]:
-    verdict = torch.zeros(spectrum.shape[:-1], dtype=torch.int64, device=spectrum.device)
-    verdict = verdict.masked_fill(~(spectrum > 0).all(-1), int(Status.INDEFINITE))
-    return verdict.masked_fill(~(finite & spectrum.isfinite().all(-1)), int(Status.DIVERGED))
+    return verdict_of((spectrum > 0).all(-1), finite & spectrum.isfinite().all(-1))
 
 
 def _of_low_rank(potts: PottsStructure, batch: tuple[int, ...]) -> Shifted:
@@ -166,7 +151,7 @@ def _of_sparse(
         values = c * psi.values.detach().expand(*own, psi.values.shape[-1])
         values = torch.cat([values, scale[..., None].expand(*own, pixels)], -1)
         # entries of one place add up: Ψ may have a diagonal of its own
-        factors = factorise(SparseMatrix(indices=indices, values=values), pixels)
+        factors = factors_of(SparseMatrix(indices=indices, values=values), pixels)
 
         def apply(b: Tensor) -> Tensor:
             sides = Sides(batch=(*batch, b.shape[-2]), own=(*own, 1))

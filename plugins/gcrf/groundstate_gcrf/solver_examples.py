@@ -1,20 +1,21 @@
 """Small instances of the solvers beside conjugate gradients, for the laws of the test kit."""
 
 from groundstate_gcrf.auto_quadratic import AutoQuadratic
-from groundstate_gcrf.cholesky import Cholesky
+from groundstate_gcrf.cholesky import cholesky
+from groundstate_gcrf.direct import Direct
 from groundstate_gcrf.gauss_seidel import GaussSeidel
 from groundstate_gcrf.gaussian_mean_field import GaussianMeanField
 from groundstate_gcrf.gmres import Gmres
 from groundstate_gcrf.jacobi import Jacobi
-from groundstate_gcrf.potts_split import PottsSplit
-from groundstate_gcrf.sparse_direct import SparseDirect
-from groundstate_gcrf.video_direct import VideoDirect
-from groundstate_gcrf.woodbury import Woodbury
+from groundstate_gcrf.potts_split import potts_split
+from groundstate_gcrf.sparse_direct import sparse_direct
+from groundstate_gcrf.video_direct import video_direct
+from groundstate_gcrf.woodbury import woodbury
 
 
-def choleskys() -> list[Cholesky]:
+def choleskys() -> list[Direct]:
     """As it comes."""
-    return [Cholesky()]
+    return [cholesky()]
 
 
 def jacobis() -> list[Jacobi]:
@@ -36,19 +37,19 @@ def gaussian_mean_fields() -> list[GaussianMeanField]:
     return [GaussianMeanField(tolerance=1e-4, check_every=2)]
 
 
-def sparse_directs() -> list[SparseDirect]:
+def sparse_directs() -> list[Direct]:
     """As it comes."""
-    return [SparseDirect()]
+    return [sparse_direct()]
 
 
-def woodburies() -> list[Woodbury]:
+def woodburies() -> list[Direct]:
     """As it comes."""
-    return [Woodbury()]
+    return [woodbury()]
 
 
-def potts_splits() -> list[PottsSplit]:
+def potts_splits() -> list[Direct]:
     """As it comes."""
-    return [PottsSplit()]
+    return [potts_split()]
 
 
 def gmres() -> list[Gmres]:
@@ -56,9 +57,9 @@ def gmres() -> list[Gmres]:
     return [Gmres(tolerance=1e-7, restart=6)]
 
 
-def video_directs() -> list[VideoDirect]:
+def video_directs() -> list[Direct]:
     """As it comes."""
-    return [VideoDirect()]
+    return [video_direct()]
 
 
 def auto_quadratics() -> list[AutoQuadratic]:

@@ -59,7 +59,7 @@ def direct_solvers() -> Iterable[Component]:
     yield Component(
         kind="solver",
         name="cholesky",
-        target="groundstate_gcrf.cholesky:Cholesky",
+        target="groundstate_gcrf.cholesky:cholesky",
         summary="the dense matrix, factored once for all its right-hand sides",
         source="Golub, Van Loan: Matrix Computations, 4th edition (2013), section 4.2",
         needs=("Quadratic",),
@@ -69,7 +69,7 @@ def direct_solvers() -> Iterable[Component]:
     yield Component(
         kind="solver",
         name="sparse-direct",
-        target="groundstate_gcrf.sparse_direct:SparseDirect",
+        target="groundstate_gcrf.sparse_direct:sparse_direct",
         summary="the sparse matrix, factored by SuperLU with a fill-reducing order",
         source="Demmel, Eisenstat, Gilbert, Li, Liu: A Supernodal Approach to Sparse Partial "
         "Pivoting (1999)",
@@ -80,7 +80,7 @@ def direct_solvers() -> Iterable[Component]:
     yield Component(
         kind="solver",
         name="woodbury",
-        target="groundstate_gcrf.woodbury:Woodbury",
+        target="groundstate_gcrf.woodbury:woodbury",
         summary="low rank plus a multiple of the identity, solved by a system of that rank",
         source="Woodbury: Inverting Modified Matrices (1950)",
         needs=("Quadratic", "LowRank"),
@@ -90,7 +90,7 @@ def direct_solvers() -> Iterable[Component]:
     yield Component(
         kind="solver",
         name="potts-split",
-        target="groundstate_gcrf.potts_split:PottsSplit",
+        target="groundstate_gcrf.potts_split:potts_split",
         summary="labels coupled alike: one decomposition, all labels as right-hand sides",
         source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs "
         "(2016), section 3.2",
@@ -101,7 +101,7 @@ def direct_solvers() -> Iterable[Component]:
     yield Component(
         kind="solver",
         name="video-direct",
-        target="groundstate_gcrf.video_direct:VideoDirect",
+        target="groundstate_gcrf.video_direct:video_direct",
         summary="frames coupled through embeddings, solved by one system of their ranks",
         source="Chandra, Couprie, Kokkinos: Deep Spatio-Temporal Random Fields for Efficient Video "
         "Segmentation (2018); Woodbury (1950)",

@@ -12,48 +12,30 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from annotated_types import Ge
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 from torch import Tensor
 
 from groundstate.energy import Energy, view
-from groundstate.solver import Deadline
 from groundstate.status import Status
 from groundstate.views import SparseMatrix
-from groundstate_gcrf.direct import DirectState, Inverse, begin, check_tolerance, finish
+from groundstate_gcrf.direct import Direct, Inverse
 from groundstate_gcrf.linear_algebra import sparse_factors
 from groundstate_gcrf.sides import Sides
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SparseDirect:
-    """Minimises E(x) = ½xᵀAx - bᵀx + c in one step, for a sparse positive definite A.
+def sparse_direct(*, tolerance: Annotated[float, Ge(0)] | None = None) -> Direct:
+    """By sparse factors, on the CPU in float64: one matrix after the other, with all its sides.
 
-    Runs on the CPU in float64, one matrix after the other, each with all its right-hand sides. On a
-    pixel grid time grows as n^1.5 and memory as n log n.
+    On a pixel grid time grows as n^1.5 and memory as n log n.
 
-    Attributes:
+    Args:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
     """
-
-    tolerance: Annotated[float, Ge(0)] | None = None
-
-    def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
-
-    def init(
-        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
-    ) -> DirectState:
-        return begin(energy, x0)
-
-    def step(self, energy: Energy, state: DirectState, deadline: Deadline) -> DirectState:
-        return finish(energy, state, lambda: _inverse(energy), self.tolerance)
-
-    def status(self, state: DirectState) -> Int[Tensor, "*batch"]:
-        return state.outcome
+    return Direct(factorise=factorise, tolerance=tolerance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +68,7 @@ class Factorisations:
         return stacked.to(columns).reshape(columns.shape)
 
 
-def factorise(sparse: SparseMatrix, n: int) -> Factorisations:
+def factors_of(sparse: SparseMatrix, n: int) -> Factorisations:
     """LDLᵀ of each matrix of the view over `n` variables."""
     own = tuple(sparse.values.shape[:-1])
     rows, columns = (each.cpu().numpy() for each in sparse.indices)
@@ -121,10 +103,11 @@ def _factorise_one(
     return factors.solve, float(np.log(pivots).sum()), Status.RUNNING, factors.entries
 
 
-def _inverse(energy: Energy) -> Inverse:
+def factorise(energy: Energy) -> Inverse:
+    """A⁻¹ by sparse factors, with a verdict per problem."""
     layout = energy.space.layout
     n = math.prod(layout.event_shape)
-    factors = factorise(view(energy, SparseMatrix), n)
+    factors = factors_of(view(energy, SparseMatrix), n)
     sides = Sides(batch=layout.batch_shape, own=factors.own)
 
     def apply(b: Tensor) -> Tensor:

@@ -9,51 +9,33 @@ a system with frames · (rank + other rank) unknowns, whatever the neighbourhood
 definite if and only if λ > 0 and λI + G^½KG^½ is, which has the same eigenvalues as A beside λ.
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Energy, view
-from groundstate.solver import Deadline
-from groundstate.status import Status
-from groundstate_gcrf.direct import DirectState, Inverse, begin, check_tolerance, finish
+from groundstate_gcrf.direct import Direct, Inverse, verdict_of
 from groundstate_gcrf.linear_algebra import cholesky, eigen, factor_lu, solve_lu
 from groundstate_gcrf.sides import Sides
 from groundstate_gcrf.structure import VideoStructure, common_shape
 
 
-@dataclass(frozen=True, kw_only=True)
-class VideoDirect:
-    """Minimises E(x) = ½xᵀAx - bᵀx + c in one step, for frames coupled through embeddings.
+def video_direct(*, tolerance: Annotated[float, Ge(0)] | None = None) -> Direct:
+    """By one system of the ranks of all frames.
 
     With V frames of n variables and R embedding rows each: O(VnR² + (VR)³) time, (VR)² numbers.
 
-    Attributes:
+    Args:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
     """
-
-    tolerance: Annotated[float, Ge(0)] | None = None
-
-    def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
-
-    def init(
-        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
-    ) -> DirectState:
-        return begin(energy, x0)
-
-    def step(self, energy: Energy, state: DirectState, deadline: Deadline) -> DirectState:
-        return finish(energy, state, lambda: _inverse(energy), self.tolerance)
-
-    def status(self, state: DirectState) -> Int[Tensor, "*batch"]:
-        return state.outcome
+    return Direct(factorise=factorise, tolerance=tolerance)
 
 
-def _inverse(energy: Energy) -> Inverse:
+def factorise(energy: Energy) -> Inverse:
+    """A⁻¹ of the matrix of a video, with a verdict per problem."""
     video, layout = view(energy, VideoStructure), energy.space.layout
     spatial, temporal = video.spatial.detach(), video.temporal.detach()
     own = common_shape(spatial.shape[:-3], temporal.shape[:-3], video.scale.shape)
@@ -86,11 +68,9 @@ def _inverse(energy: Energy) -> Inverse:
         rest = lower.mT @ small.reshape(*kept, frames, rank, count)
         return sides.rows((columns - rest.flatten(-3, -2)) / shift).reshape(layout.shape)
 
-    verdict = torch.full(own, int(Status.RUNNING), device=rows.device)
-    verdict = verdict.masked_fill(~(definite & usable), int(Status.INDEFINITE))
-    verdict = verdict.masked_fill(~finite, int(Status.DIVERGED))
+    verdict = sides.spread(verdict_of(definite & usable, finite))
     stats = {"unknowns of the small system": float(frames * rank)}
-    return Inverse(apply=apply, verdict=sides.spread(verdict), stats=stats)
+    return Inverse(apply=apply, verdict=verdict, stats=stats)
 
 
 def _coupling(video: VideoStructure, rank: int, other_rank: int) -> Float[Tensor, "all all"]:

@@ -6,51 +6,31 @@ as S (both are Schur complements of [[λI, Fᵀ], [F, -S]], so Haynsworth's iner
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundstate.energy import Energy, view
-from groundstate.solver import Deadline
-from groundstate.status import Status
-from groundstate_gcrf.direct import DirectState, Inverse, begin, check_tolerance, finish
+from groundstate_gcrf.direct import Direct, Inverse, verdict_of
 from groundstate_gcrf.linear_algebra import cholesky, cholesky_solve, eigen
 from groundstate_gcrf.sides import Sides
 from groundstate_gcrf.structure import LowRank, common_shape
 
 
-@dataclass(frozen=True, kw_only=True)
-class Woodbury:
-    """Minimises E(x) = ½xᵀAx - bᵀx + c in one step, for A = FᵀSF + λI with F of D rows.
+def woodbury(*, tolerance: Annotated[float, Ge(0)] | None = None) -> Direct:
+    """By one system of the rank D: O(nD² + D³) time and D² numbers beside F.
 
-    O(nD²+ D³) time and D² numbers beside F; right-hand sides of one matrix share the factors.
-
-    Attributes:
+    Args:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
     """
-
-    tolerance: Annotated[float, Ge(0)] | None = None
-
-    def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
-
-    def init(
-        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
-    ) -> DirectState:
-        return begin(energy, x0)
-
-    def step(self, energy: Energy, state: DirectState, deadline: Deadline) -> DirectState:
-        return finish(energy, state, lambda: _inverse(energy), self.tolerance)
-
-    def status(self, state: DirectState) -> Int[Tensor, "*batch"]:
-        return state.outcome
+    return Direct(factorise=factorise, tolerance=tolerance)
 
 
-def _inverse(energy: Energy) -> Inverse:
+def factorise(energy: Energy) -> Inverse:
+    """A⁻¹ of a matrix of low rank plus λI, with a verdict per problem."""
     low, layout = view(energy, LowRank), energy.space.layout
     factor = low.factor.detach()
     own = common_shape(factor.shape[:-2], low.scale.shape)
@@ -73,11 +53,8 @@ def _inverse(energy: Energy) -> Inverse:
         rest = lower.mT @ solve(lower @ columns)
         return sides.rows((columns - rest) / shift).reshape(layout.shape)
 
-    verdict = torch.full(own, int(Status.RUNNING), device=factor.device)
-    verdict = verdict.masked_fill(~(definite & usable), int(Status.INDEFINITE))
-    verdict = verdict.masked_fill(~finite, int(Status.DIVERGED))
-    stats = {"rank": float(factor.shape[-2])}
-    return Inverse(apply=apply, verdict=sides.spread(verdict), stats=stats)
+    verdict = sides.spread(verdict_of(definite & usable, finite))
+    return Inverse(apply=apply, verdict=verdict, stats={"rank": float(factor.shape[-2])})
 
 
 def _by_cholesky(

@@ -1,4 +1,4 @@
-"""Woodbury, the Potts split and the video solver, against the full system written out."""
+"""woodbury, the Potts split and the video solver, against the full system written out."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +15,10 @@ from groundstate.space import Real
 from groundstate.status import Status
 from groundstate.testing.oracles import solve_densely
 from groundstate.views import Quadratic, SparseMatrix
-from groundstate_gcrf.potts_split import PottsSplit
+from groundstate_gcrf.potts_split import potts_split
 from groundstate_gcrf.structure import LowRank, PottsStructure, VideoStructure
-from groundstate_gcrf.video_direct import VideoDirect
-from groundstate_gcrf.woodbury import Woodbury
+from groundstate_gcrf.video_direct import video_direct
+from groundstate_gcrf.woodbury import woodbury
 
 BATCHES = [((), ()), ((3,), ()), ((2, 3), (2, 1)), ((2, 3), (3,)), ((2,), (2,))]
 """Batch shapes of the problems, and of the parameters."""
@@ -164,18 +164,18 @@ def gradcheck(build: Callable[..., QuadraticEnergy], solver: Any, *given: Tensor
 class TestEqualsTheFullSystem:
     @pytest.mark.parametrize("signs", [(1.0, 1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, -1.0, -1.0)])
     def test_woodbury(self, batch: tuple[int, ...], own: tuple[int, ...], signs: Any) -> None:
-        hold(low_rank(batch, own, signs, scale=6.0), Woodbury())
+        hold(low_rank(batch, own, signs, scale=6.0), woodbury())
 
     @pytest.mark.parametrize("kind", ["low rank", "sparse", "dense"])
     @pytest.mark.parametrize("labels", [1, 2, 5])
     def test_potts(
         self, batch: tuple[int, ...], own: tuple[int, ...], kind: str, labels: int
     ) -> None:
-        hold(potts(kind, batch, own, labels=labels, scale=6.0), PottsSplit())
+        hold(potts(kind, batch, own, labels=labels, scale=6.0), potts_split())
 
     @pytest.mark.parametrize("name", list(couplings()))
     def test_video(self, batch: tuple[int, ...], own: tuple[int, ...], name: str) -> None:
-        hold(video(couplings()[name], batch, own), VideoDirect())
+        hold(video(couplings()[name], batch, own), video_direct())
 
 
 class TestNotPositiveDefinite:
@@ -186,14 +186,14 @@ class TestNotPositiveDefinite:
         factor = normal(6, 3, 8, seed=8, size=0.4) * torch.linspace(0, 2, 6)[:, None, None]
         for signs in ((1.0, -1.0, 1.0), (-1.0, -1.0, -1.0)):
             energy = low_rank((6,), (6,), signs, scale=scale, factor=factor)
-            assert set(statuses(energy, Woodbury())) <= {Status.OPTIMAL, Status.INDEFINITE}
-        assert set(statuses(low_rank((2,), (2,), scale=-1.0), Woodbury())) == {Status.INDEFINITE}
+            assert set(statuses(energy, woodbury())) <= {Status.OPTIMAL, Status.INDEFINITE}
+        assert set(statuses(low_rank((2,), (2,), scale=-1.0), woodbury())) == {Status.INDEFINITE}
 
     @pytest.mark.parametrize("kind", ["low rank", "sparse", "dense"])
     @pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
     def test_potts(self, kind: str, scale: float) -> None:
         factor = normal(6, 2, 6, seed=3, size=0.5) * torch.linspace(0, 2, 6)[:, None, None]
-        found = statuses(potts(kind, (6,), (6,), scale=scale, factor=factor), PottsSplit())
+        found = statuses(potts(kind, (6,), (6,), scale=scale, factor=factor), potts_split())
         assert set(found) == {Status.OPTIMAL, Status.INDEFINITE}
 
     @pytest.mark.parametrize("name", ["full", "adjacent"])
@@ -201,7 +201,7 @@ class TestNotPositiveDefinite:
         size = torch.linspace(0, 3, 6)[:, None, None, None]
         temporal = normal(6, 4, 3, 5, seed=6, size=0.4) * size
         energy = video(couplings()[name], (6,), (6,), scale=1.0, temporal=temporal)
-        assert set(statuses(energy, VideoDirect())) == {Status.OPTIMAL, Status.INDEFINITE}
+        assert set(statuses(energy, video_direct())) == {Status.OPTIMAL, Status.INDEFINITE}
 
 
 class TestGradients:
@@ -210,28 +210,28 @@ class TestGradients:
         def build(factor: Tensor, linear: Tensor) -> QuadraticEnergy:
             return low_rank((), (), signs, 2.0, linear, factor)
 
-        gradcheck(build, Woodbury(), normal(3, 8, size=0.3), normal(2, 4))
+        gradcheck(build, woodbury(), normal(3, 8, size=0.3), normal(2, 4))
 
     @pytest.mark.parametrize("kind", ["low rank", "sparse", "dense"])
     def test_potts(self, kind: str) -> None:
         def build(factor: Tensor, linear: Tensor) -> QuadraticEnergy:
             return potts(kind, linear=linear, factor=factor)
 
-        gradcheck(build, PottsSplit(), normal(2, 6, size=0.4), normal(3, 2, 3))
+        gradcheck(build, potts_split(), normal(2, 6, size=0.4), normal(3, 2, 3))
 
     def test_video(self) -> None:
         def build(temporal: Tensor, linear: Tensor) -> QuadraticEnergy:
             return video(couplings()["full"], linear=linear, temporal=temporal)
 
-        gradcheck(build, VideoDirect(), normal(4, 3, 5, size=0.3), normal(4, 5))
+        gradcheck(build, video_direct(), normal(4, 3, 5, size=0.3), normal(4, 5))
 
 
 @pytest.mark.parametrize(
     ("energy", "solver"),
     [
-        (low_rank((3,)), Woodbury()),
-        (potts("sparse", (3,)), PottsSplit()),
-        (video(couplings()["full"], (3,)), VideoDirect()),
+        (low_rank((3,)), woodbury()),
+        (potts("sparse", (3,)), potts_split()),
+        (video(couplings()["full"], (3,)), video_direct()),
     ],
 )
 def test_zero_and_nan_sides(energy: QuadraticEnergy, solver: Any) -> None:
@@ -246,4 +246,4 @@ def test_zero_and_nan_sides(energy: QuadraticEnergy, solver: Any) -> None:
 
 def test_a_dense_psi_too_large_is_refused() -> None:
     with pytest.raises(ValueError, match="at most 4 pixels, got 6"):
-        solve(potts("dense"), PottsSplit(largest=4))
+        solve(potts("dense"), potts_split(largest=4))
