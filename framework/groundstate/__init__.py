@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from groundstate.solution import SolveError as SolveError
     from groundstate.solver import Beliefs as Beliefs
     from groundstate.solver import Deadline as Deadline
+    from groundstate.solver import PreparableSolver as PreparableSolver
     from groundstate.solver import Solver as Solver
     from groundstate.solver import State as State
     from groundstate.solving import solve as solve
@@ -105,6 +106,7 @@ _WHERE = {
     "Needs": "groundstate.learning",
     "PluginError": "groundstate.errors",
     "PluginWarning": "groundstate.errors",
+    "PreparableSolver": "groundstate.solver",
     "Quadratic": "groundstate.views",
     "QuadraticEnergy": "groundstate.energy",
     "Reader": "groundstate.data",

@@ -4,6 +4,7 @@ With x = A(θ)⁻¹ b(θ) and g = A⁻¹ ∂L/∂x, the gradient of L is that of
 θ, for fixed g and x (Chandra's thesis on Gaussian CRFs, eq. 2.7-2.14). So the minimiser is written
 as x + A⁻¹ r with the residual r = b(θ) - A(θ)x, which is zero but carries θ: only A⁻¹ needs a
 backward of its own, which is one more solve. Memory does not grow with the number of iterations.
+A is the same in both solves, so a `PreparableSolver` factors it once.
 """
 
 from collections.abc import Callable

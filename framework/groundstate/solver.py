@@ -113,6 +113,23 @@ class Solver(Protocol[S]):
         ...
 
 
+@runtime_checkable
+class PreparableSolver(Solver[S], Protocol[S]):
+    """A solver of quadratic energies whose work on the matrix A alone can be done beforehand.
+
+    Factors, a preconditioner, an order of the variables: `solve(..., gradient="implicit")` has them
+    made once for both of its solves.
+    """
+
+    def prepared(self, energy: Energy) -> Solver[S]:
+        """The same solver, with what it needs of this energy's A; b may be any.
+
+        It takes and gives the states that the solver itself does. Nothing is kept anywhere else. On
+        an energy of another A it may fail to find the answer, but must not give a wrong one.
+        """
+        ...
+
+
 def generator_from(rng: UInt8[Tensor, " bytes"], device: torch.device) -> torch.Generator:
     """The generator whose state was kept with `get_state()`."""
     generator = torch.Generator(device=device)

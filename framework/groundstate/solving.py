@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -31,7 +31,7 @@ from groundstate.implicit import attach_gradient
 from groundstate.incumbent import Incumbent
 from groundstate.interrupts import deferred
 from groundstate.solution import Record, Solution, SolveError, summarise
-from groundstate.solver import Deadline, Solver, State
+from groundstate.solver import Deadline, PreparableSolver, Solver, State
 from groundstate.status import Status
 from groundstate.views import Quadratic
 
@@ -97,6 +97,9 @@ def solve(
     deadline = Deadline(at=end, clock=run.clock)
     run.clock.at = end
     with torch.set_grad_enabled(gradient == "unrolled"):
+        if gradient == "implicit" and isinstance(solver, PreparableSolver):
+            # forward and backward solve with one matrix
+            solver = run.solver = cast(PreparableSolver[S], solver).prepared(energy)
         if state is None:
             rng = torch.Generator(device=inner.space.device).manual_seed(seed)
             # a copy, so that no solver can write to the caller's

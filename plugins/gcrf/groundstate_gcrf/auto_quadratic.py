@@ -5,8 +5,8 @@ The choice depends on structure and size, never on the numbers, and is told in t
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, cast
 
 import torch
 from annotated_types import Ge
@@ -14,7 +14,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from groundstate.energy import Energy, view
-from groundstate.solver import Deadline, Solver, State
+from groundstate.solver import Deadline, PreparableSolver, Solver, State
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.cholesky import cholesky
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
@@ -68,22 +68,65 @@ class AutoQuadratic:
     def init(
         self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
     ) -> AutoState:
-        choice, why = choose(energy)
-        inner = self._solver(choice, energy).init(energy, x0, rng)
-        return _told(inner, choice, why)
+        return self._chosen(energy, *choose(energy)).init(energy, x0, rng)
 
     def step(self, energy: Energy, state: AutoState, deadline: Deadline) -> AutoState:
-        inner = self._solver(state.choice, energy).step(energy, state.inner, deadline)
-        return _told(inner, state.choice, str(state.stats["why"]))
+        chosen = self._chosen(energy, state.choice, str(state.stats["why"]))
+        return chosen.step(energy, state, deadline)
 
     def status(self, state: AutoState) -> Int[Tensor, "*batch"]:
         return _SOLVERS[state.choice](None).status(state.inner)
 
-    def _solver(self, choice: str, energy: Energy) -> Solver[Any]:
+    def prepared(self, energy: Energy) -> "Chosen":
+        """The choice for this energy, itself prepared where it can be."""
+        chosen = self._chosen(energy, *choose(energy))
+        if not isinstance(chosen.solver, PreparableSolver):
+            return chosen
+        solver = cast(PreparableSolver[Any], chosen.solver)
+        return replace(chosen, solver=solver.prepared(energy))
+
+    def _chosen(self, energy: Energy, choice: str, why: str) -> "Chosen":
         tolerance = self.tolerance
         if choice == "cg" and tolerance is None:
             tolerance = torch.finfo(energy.space.dtype).eps ** 0.5
-        return _SOLVERS[choice](tolerance)
+        return Chosen(solver=_SOLVERS[choice](tolerance), choice=choice, why=why)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A solver that tells its name, and why it was picked.
+
+    Attributes:
+        solver: what solves.
+        choice: its name.
+        why: the reason.
+    """
+
+    solver: Solver[Any]
+    choice: str
+    why: str
+
+    def init(
+        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
+    ) -> AutoState:
+        return self._told(self.solver.init(energy, x0, rng))
+
+    def step(self, energy: Energy, state: AutoState, deadline: Deadline) -> AutoState:
+        return self._told(self.solver.step(energy, state.inner, deadline))
+
+    def status(self, state: AutoState) -> Int[Tensor, "*batch"]:
+        return self.solver.status(state.inner)
+
+    def _told(self, inner: State) -> AutoState:
+        return AutoState(
+            x=inner.x,
+            energy=inner.energy,
+            bound=inner.bound,
+            residual=inner.residual,
+            stats={**inner.stats, "solver": self.choice, "why": self.why},
+            inner=inner,
+            choice=self.choice,
+        )
 
 
 def _cg(tolerance: float | None) -> Solver[Any]:
@@ -151,15 +194,3 @@ def _by_rank(energy: Energy) -> tuple[str, str] | None:
     if rank > min(_SMALL_SYSTEM, variables):
         return None
     return "woodbury", f"rank {rank} for {variables} variables"
-
-
-def _told(inner: State, choice: str, why: str) -> AutoState:
-    return AutoState(
-        x=inner.x,
-        energy=inner.energy,
-        bound=inner.bound,
-        residual=inner.residual,
-        stats={**inner.stats, "solver": choice, "why": why},
-        inner=inner,
-        choice=choice,
-    )
