@@ -25,7 +25,7 @@ from groundstate.testing.saying import Broken, Skip
 from groundstate.testing.trees import kept_randomness
 
 _OWN = 12
-"""About how many examples of a plugin's energies become problems of its own solvers."""
+"""About how many examples of a plugin's energies become problems of each of its own solvers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,22 +138,34 @@ def laws_for(
     return [case for record in registered for case in _cases(record, own)]
 
 
-def _own_problems(records: Sequence[Registered]) -> tuple[Problem, ...]:
-    """The examples of the energies under test: a solver may have a special way with them."""
-    found: list[Problem] = []
-    energies = [record for record in records if record.component.kind == "energy"]
-    # one of each at least; two where there are few, for a form of its own is often the second
-    each = max(1, min(2, _OWN // max(1, len(energies))))
-    for record in energies:
+def _own_problems(records: Sequence[Registered]) -> list[list[Problem]]:
+    """The examples of each energy under test: a solver may have a special way with them."""
+    found: list[list[Problem]] = []
+    for record in records:
+        if record.component.kind != "energy":
+            continue
         try:
             examples = examples_of(record)
         except PluginError:
             continue  # the laws of that record say so
-        for index, example in enumerate(examples[:each]):
-            if isinstance(example, Energy):
-                problem = of_example(f"{record.key} example {index}", example)
-                found += [problem] if problem is not None else []
-    return tuple(found)
+        made = [
+            of_example(f"{record.key} example {index}", example)
+            for index, example in enumerate(examples[:2])
+            if isinstance(example, Energy)
+        ]
+        found.append([problem for problem in made if problem is not None])
+    return found
+
+
+def _own_fitting(own: Sequence[Sequence[Problem]], needs: Sequence[str]) -> tuple[Problem, ...]:
+    """Those with the views needed, one of each energy at least.
+
+    Two where there are few such energies: a batch, or a form of its own, is often the second.
+    """
+    fit = [[each for each in problems if set(needs) <= each.views] for problems in own]
+    fit = [problems for problems in fit if problems]
+    count = max(1, min(2, _OWN // max(1, len(fit))))
+    return tuple(problem for problems in fit for problem in problems[:count])
 
 
 def _registered(record: Component | Registered) -> Registered:
@@ -168,7 +180,7 @@ def _registered(record: Component | Registered) -> Registered:
     )
 
 
-def _cases(record: Registered, own: tuple[Problem, ...]) -> list[Case]:
+def _cases(record: Registered, own: Sequence[Sequence[Problem]]) -> list[Case]:
     component = record.component
     cases = [
         Case(component=record.key, example=None, law=law, instance=record)
@@ -184,7 +196,7 @@ def _cases(record: Registered, own: tuple[Problem, ...]) -> list[Case]:
 
 
 def _cases_of_example(
-    record: Registered, index: int, example: object, own: tuple[Problem, ...]
+    record: Registered, index: int, example: object, own: Sequence[Sequence[Problem]]
 ) -> list[Case]:
     component = record.component
     kind, implied = component.kind, claimed(component.kind, component.claims)
@@ -194,9 +206,7 @@ def _cases_of_example(
     cases: list[Case] = []
     problems: tuple[Problem, ...] | None = None
     if kind in PER_PROBLEM:
-        needed = set(component.needs)
-        problems = tuple(fitting(component.needs))
-        problems += tuple(problem for problem in own if needed <= problem.views)
+        problems = (*fitting(component.needs), *_own_fitting(own, component.needs))
     for law in laws_for_kind(kind, component.claims):
         case = Case(
             component=record.key,

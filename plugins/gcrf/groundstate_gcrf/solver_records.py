@@ -84,7 +84,7 @@ def direct_solvers() -> Iterable[Component]:
         summary="low rank plus a multiple of the identity, solved by a system of that rank",
         source="Woodbury: Inverting Modified Matrices (1950)",
         needs=("Quadratic", "LowRank"),
-        claims=("bound", "residual"),
+        claims=("batched", "bound", "implicit-gradient", "residual"),
         examples="groundstate_gcrf.solver_examples:woodburies",
     )
     yield Component(
@@ -95,7 +95,7 @@ def direct_solvers() -> Iterable[Component]:
         source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs "
         "(2016), section 3.2",
         needs=("Quadratic", "PottsStructure"),
-        claims=("bound", "residual"),
+        claims=("batched", "bound", "implicit-gradient", "residual"),
         examples="groundstate_gcrf.solver_examples:potts_splits",
     )
     yield Component(
@@ -106,7 +106,7 @@ def direct_solvers() -> Iterable[Component]:
         source="Chandra, Couprie, Kokkinos: Deep Spatio-Temporal Random Fields for Efficient Video "
         "Segmentation (2018); Woodbury (1950)",
         needs=("Quadratic", "VideoStructure"),
-        claims=("bound", "residual"),
+        claims=("batched", "bound", "implicit-gradient", "residual"),
         examples="groundstate_gcrf.solver_examples:video_directs",
     )
     yield Component(

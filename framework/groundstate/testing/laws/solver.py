@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from groundstate.energy import view, with_linear
 from groundstate.move import to
 from groundstate.solver import Deadline, Solver, State
 from groundstate.solving import solve
@@ -24,6 +26,7 @@ from groundstate.testing.trees import (
     snapshot,
     unchanged,
 )
+from groundstate.views import Quadratic
 
 
 def settings_are_frozen(solver: Solver[Any], problem: Problem) -> None:
@@ -91,27 +94,60 @@ def x_is_complete_at_every_step(solver: Solver[Any], problem: Problem) -> None:
 
 
 def batch_equals_loop(solver: Solver[Any], problem: Problem) -> None:
-    """Problems solved together come out as one by one: configuration, energy and status."""
+    """Problems solved together come out as one by one: configuration, energy and status.
+
+    A quadratic energy of a plugin, whose problems cannot be taken apart, is solved with b = 0 for
+    all problems but one: the others are done before they begin.
+    """
     x0 = start(problem)
     for steps in (3, ENOUGH):
         state = finish(solver, problem.energy, x0, steps)
         if state.rng is not None:
             raise Skip("it draws random numbers, which come out differently for a batch")
-        together = problem.split(state.x)
-        status = solver.status(state)
-        for index, part in enumerate(problem.parts):
-            alone = finish(solver, part, problem.split(x0)[index], steps)
+        status = solver.status(state).flatten()
+        together = _apart(problem, state.x)
+        for index in range(min(len(together), _TRIED)):
+            x, ended = _alone(solver, problem, x0, index, steps)
             where = f"problem {index} of {problem.name!r} after at most {steps} steps"
             if problem.discrete:
-                close(part(together[index]), part(alone.x), f"the energy of {where}")
+                part = problem.parts[index]
+                close(part(together[index]), part(x), f"the energy of {where}")
             else:
-                close(together[index], alone.x, f"x of {where}", relative=1e-6)
-            single = solver.status(alone)
+                close(together[index], x, f"x of {where}", relative=1e-6)
             require(
-                int(status[index]) == int(single),
-                f"the status of {where} must be {Status(int(single)).label!r} as for it alone, "
+                int(status[index]) == ended,
+                f"the status of {where} must be {Status(ended).label!r} as for it alone, "
                 f"got {Status(int(status[index])).label!r}",
             )
+
+
+_TRIED = 4
+
+
+def _apart(problem: Problem, x: Tensor) -> list[Tensor]:
+    if problem.parts:
+        return problem.split(x)
+    return list(x.reshape(-1, *problem.energy.space.layout.event_shape))
+
+
+def _alone(
+    solver: Solver[Any], problem: Problem, x0: Tensor, index: int, steps: int
+) -> tuple[Tensor, int]:
+    """What becomes of one problem without the others."""
+    if problem.parts:
+        state = finish(solver, problem.parts[index], problem.split(x0)[index], steps)
+        return state.x, int(solver.status(state))
+    layout = problem.energy.space.layout
+    one = torch.arange(math.prod(layout.batch_shape)) == index
+    linear = view(problem.energy, Quadratic).linear.expand(layout.shape)
+    linear = torch.where(layout.expand(one.reshape(layout.batch_shape)), linear, 0.0)
+    state = finish(solver, with_linear(problem.energy, linear), x0, steps)
+    return _apart(problem, state.x)[index], int(solver.status(state).flatten()[index])
+
+
+def _can_be_taken_apart(problem: Problem) -> bool:
+    own = problem.own and "Quadratic" in problem.views
+    return bool(problem.parts) or (own and bool(problem.batch_shape))
 
 
 def resumes_where_it_stopped(solver: Solver[Any], problem: Problem) -> None:
@@ -182,7 +218,7 @@ LAWS = (
         global_randomness_is_untouched,
         applies=usual,
     ),
-    *laws(batch_equals_loop, applies=lambda problem: bool(problem.parts)),
+    *laws(batch_equals_loop, applies=_can_be_taken_apart),
     *laws(
         float32_and_float64,
         applies=lambda problem: (
