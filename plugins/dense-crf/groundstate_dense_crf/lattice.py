@@ -1,0 +1,171 @@
+"""The lattice filter on torch tensors: linear in pixels, and differentiable.
+
+The result is near Σ_{j≠i} exp(-‖f_i - f_j‖²/2) v_j, and differs in two ways: the kernel is that of
+the lattice, piecewise polynomial, of bounded support and not quite the same everywhere; and what
+would pass through vertices without points next to them is lost.
+
+Adams et al. and the code of Krähenbühl, Koltun scale so that a point on a vertex counts itself as
+1, and a kernel in 5 dimensions falls short by a third; here the scale keeps the integral
+(2π)^(d/2). What a point gets of its own value is found exactly and taken away, so the diagonal is
+0. The matrix is exactly symmetric, so it is its own transpose in the backward pass.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from groundstate_dense_crf import lattice_kernel
+
+Array = NDArray[Any]
+_build = cast(Callable[..., tuple[Array, ...]], lattice_kernel.build)
+_own_shares = cast(Callable[..., Array], lattice_kernel.own_shares)
+_filter_values = cast(Callable[..., Array], lattice_kernel.filter_values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """The permutohedral lattice over the points of one problem, in NumPy arrays.
+
+    Attributes:
+        corners: vertices of each point's simplex, `[points, d + 1]`.
+        weights: of the point on each of them, adding up to 1.
+        neighbours: of each vertex in each direction, `[d + 1, vertices, 2]`.
+        own: what each point gets of its own value, `[points]`.
+        scale: of all results.
+    """
+
+    corners: Array
+    weights: Array
+    neighbours: Array
+    own: Array
+    scale: float
+
+    def apply(self, values: Array) -> Array:
+        """Filter `[points, channels]`; a point's own value is left out."""
+        weights = self.weights.astype(values.dtype, copy=False)
+        mixed = _filter_values(np.ascontiguousarray(values), self.corners, weights, self.neighbours)
+        mixed *= values.dtype.type(self.scale)
+        mixed -= self.own.astype(values.dtype)[:, None] * values
+        return mixed
+
+
+def build_lattice(points: Float[Tensor, "points d"]) -> Lattice:
+    """The lattice for kernels exp(-‖f_i - f_j‖²/2) over points in d dimensions; in float64."""
+    array = points.detach().cpu().double().contiguous().numpy()
+    d = array.shape[-1]
+    # one standard deviation is √(2/3) (d + 1) lattice units: splat, blur and slice together have
+    # unit variance then (Adams et al., section 3)
+    axis = np.arange(1, d + 1)
+    spread = math.sqrt(2 / 3) * (d + 1) / np.sqrt(axis * (axis + 1))
+    corners, weights, neighbours, ranks = _build(array, spread)
+    # the integral of the Gaussian, over that of the blur's 2^(d+1) on cells of this volume
+    volume = 1.5 ** (d / 2) / math.sqrt(d + 1)
+    scale = (2 * math.pi) ** (d / 2) / (2 ** (d + 1) * volume)
+    return Lattice(
+        corners=corners,
+        weights=weights,
+        neighbours=neighbours,
+        own=scale * _own_shares(corners, weights, neighbours, ranks),
+        scale=scale,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatticeFilter:
+    """The Gaussian kernel of features by their lattice, without its diagonal.
+
+    Values on another device are filtered on the CPU and sent back.
+
+    Attributes:
+        features: `[*batch, pixels, d]`, in standard deviations of the kernel.
+        lattices: one for each problem, in the order of the flattened batch.
+    """
+
+    features: Float[Tensor, "*batch pixels d"]
+    lattices: tuple[Lattice, ...]
+
+    @property
+    def pixels(self) -> int:
+        return self.features.shape[-2]
+
+    @property
+    def learned(self) -> bool:
+        return self.features.requires_grad
+
+    @property
+    def own(self) -> Float[Tensor, "*batch pixels"]:
+        values = np.stack([lattice.own for lattice in self.lattices])
+        return torch.from_numpy(values).to(self.features).reshape(self.features.shape[:-1])
+
+    def apply(self, values: Float[Tensor, "*lead pixels c"]) -> Float[Tensor, "*lead pixels c"]:
+        if values.dim() < self.features.dim():
+            values = values.expand(*self.features.shape[:-2], *values.shape[-2:])
+        return _filtered(values, self.features, self.lattices)
+
+
+def lattice_filter(features: Float[Tensor, "*batch pixels d"]) -> LatticeFilter:
+    """Build the lattice of each problem in the batch."""
+    problems = features.reshape(-1, *features.shape[-2:])
+    return LatticeFilter(
+        features=features, lattices=tuple(build_lattice(each) for each in problems)
+    )
+
+
+def _filtered(values: Tensor, features: Tensor, lattices: tuple[Lattice, ...]) -> Tensor:
+    tracked = values.requires_grad or features.requires_grad
+    if torch.is_grad_enabled() and tracked:
+        return cast(Tensor, cast(Any, _Filtered).apply(values, features, lattices))
+    return _run(values, features.dim() - 2, lattices)
+
+
+def _run(values: Tensor, batch: int, lattices: tuple[Lattice, ...]) -> Tensor:
+    """Each problem's values through its lattice; samples are further channels."""
+    *lead, pixels, channels = values.shape
+    samples = math.prod(lead[: len(lead) - batch])
+    problems = values.detach().reshape(samples, len(lattices), pixels, channels)
+    # [problem, pixel, sample, channel]
+    columns = problems.permute(1, 2, 0, 3).reshape(len(lattices), pixels, samples * channels)
+    arrays = columns.cpu().numpy()
+    mixed = np.stack([each.apply(own) for each, own in zip(lattices, arrays, strict=True)])
+    result = torch.from_numpy(mixed).to(values.device)
+    result = result.reshape(len(lattices), pixels, samples, channels).permute(2, 0, 1, 3)
+    return result.reshape(values.shape)
+
+
+class _Filtered(torch.autograd.Function):
+    """Gradients in the values are exact; those in the features are the kernel's, filtered alike.
+
+    ∂/∂f_i Σ_ij g_i k_ij v_j = Σ_j (g_i v_j + v_i g_j) k_ij (f_j - f_i), which takes filters of
+    values times features (Krähenbühl, Koltun: Parameter Learning and Convergent Inference in Dense
+    Random Fields (2013)).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, features: Tensor, lattices: Any) -> Tensor:
+        ctx.save_for_backward(values, features)
+        ctx.lattices = lattices
+        return _run(values, features.dim() - 2, lattices)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        values, features = ctx.saved_tensors
+        (slope,) = slopes
+        back = _filtered(slope, features, ctx.lattices)
+        if not ctx.needs_input_grad[1]:
+            return back, None, None
+        there = _filtered(values, features, ctx.lattices)
+        columns: list[Tensor] = []
+        for axis in features.unbind(-1):
+            place = axis.unsqueeze(-1)
+            pull = slope * (_filtered(place * values, features, ctx.lattices) - place * there)
+            pull = pull + values * (_filtered(place * slope, features, ctx.lattices) - place * back)
+            total = pull.sum(-1)
+            columns.append(total.reshape(-1, *axis.shape).sum(0))
+        return back, torch.stack(columns, -1), None
