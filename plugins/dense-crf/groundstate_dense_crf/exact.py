@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,10 @@ class ExactFilter:
     @property
     def pixels(self) -> int:
         return self.features.shape[-2]
+
+    @property
+    def how(self) -> Literal["exact", "lattice"]:
+        return "exact"
 
     @property
     def learned(self) -> bool:

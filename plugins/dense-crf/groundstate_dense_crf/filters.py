@@ -27,6 +27,11 @@ class Filter(Protocol):
         ...
 
     @property
+    def how(self) -> Literal["exact", "lattice"]:
+        """How the products are found."""
+        ...
+
+    @property
     def learned(self) -> bool:
         """Whether its features carry gradients, so that nothing made from them may be kept."""
         ...
@@ -57,6 +62,10 @@ class NormalisedFilter:
     @property
     def pixels(self) -> int:
         return self.inner.pixels
+
+    @property
+    def how(self) -> Literal["exact", "lattice"]:
+        return self.inner.how
 
     @property
     def learned(self) -> bool:
@@ -102,6 +111,8 @@ def gaussian_filter(
     if how == "auto":
         small = features.shape[-2] <= EXACT_LIMIT or features.device.type != "cpu"
         how = "exact" if small else "lattice"
+    if how == "lattice" and not features.requires_grad:
+        return lattice_filter(features, normalised=normalise == "symmetric")
     inner = ExactFilter(features=features) if how == "exact" else lattice_filter(features)
     return NormalisedFilter(inner=inner) if normalise == "symmetric" else inner
 

@@ -31,35 +31,34 @@ class DenseKernels:
 
     def filtered(self, values: Float[Tensor, "*lead pixels c"]) -> Float[Tensor, "*lead pixels c"]:
         """Σ_m w_m K^m times each channel; lead is `[*sample, *batch]`."""
-        total = torch.zeros_like(values)
+        total = torch.zeros_like(values[..., :1])
         for each, weight in zip(self.filters, self.weights.unbind(-1), strict=True):
-            total = total + weight[..., None, None] * each.apply(values)
-        return total
+            total = torch.addcmul(total, weight[..., None, None], each.apply(values))
+        return total.expand_as(values)
 
     def messages(
-        self, filtered: Float[Tensor, "*lead pixels labels"]
+        self, beliefs: Float[Tensor, "*lead pixels labels"]
     ) -> Float[Tensor, "*lead pixels labels"]:
-        """The mean price of each label of each pixel, of beliefs that were `filtered`."""
-        return filtered @ self.compatibility
+        """What each label of each pixel costs on average, facing all others' beliefs, in nats."""
+        return self.filtered(beliefs) @ self.compatibility
 
     def energy(self, labels: Int[Tensor, "*lead pixels"]) -> Float[Tensor, "*lead"]:
         """Energy of each labelling, in nats."""
         index = labels.unsqueeze(-1)
         costs = self.unary.expand(*labels.shape, -1).gather(-1, index)
         every = torch.arange(self.unary.shape[-1], device=labels.device)
-        facing = self.filtered((index == every).to(self.unary.dtype))
-        prices = self.messages(facing).gather(-1, index)
+        prices = self.messages((index == every).to(self.unary.dtype)).gather(-1, index)
         # each pair was met from both sides
         return (costs + 0.5 * prices).sum((-2, -1))
 
     def free_energy(
         self,
         beliefs: Float[Tensor, "*lead pixels labels"],
-        filtered: Float[Tensor, "*lead pixels labels"],
+        messages: Float[Tensor, "*lead pixels labels"],
     ) -> Float[Tensor, "*lead"]:
         """F(q) = mean energy - entropy, in nats; log Z ≥ -F(q) for all q."""
-        prices = self.unary + 0.5 * self.messages(filtered)
-        return (beliefs * prices + torch.xlogy(beliefs, beliefs)).sum((-2, -1))
+        prices = torch.add(self.unary, messages, alpha=0.5)
+        return torch.addcmul(torch.xlogy(beliefs, beliefs), beliefs, prices).sum((-2, -1))
 
     def bound(self) -> Float[Tensor, "*batch"]:
         """The sum of all independent minima: no labelling has a lower energy.

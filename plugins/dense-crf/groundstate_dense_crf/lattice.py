@@ -12,8 +12,9 @@ Adams et al. and the code of Krähenbühl, Koltun scale so that a point on a ver
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -35,25 +36,30 @@ class Lattice:
 
     Attributes:
         corners: vertices of each point's simplex, `[points, d + 1]`.
-        weights: of the point on each of them, adding up to 1.
+        weights: of the point on each of them, the scale of the filter included.
         neighbours: of each vertex in each direction, `[d + 1, vertices, 2]`.
-        own: what each point gets of its own value, `[points]`.
-        scale: of all results.
+        own: what each point would get of its own value, `[points]`.
     """
 
     corners: Array
     weights: Array
     neighbours: Array
     own: Array
-    scale: float
 
     def apply(self, values: Array) -> Array:
         """Filter `[points, channels]`; a point's own value is left out."""
-        weights = self.weights.astype(values.dtype, copy=False)
-        mixed = _filter_values(np.ascontiguousarray(values), self.corners, weights, self.neighbours)
-        mixed *= values.dtype.type(self.scale)
-        mixed -= self.own.astype(values.dtype)[:, None] * values
-        return mixed
+        weights, own = self._single if values.dtype == np.float32 else (self.weights, self.own)
+        contiguous = np.ascontiguousarray(values)
+        return _filter_values(contiguous, self.corners, weights, self.neighbours, own)
+
+    @cached_property
+    def _single(self) -> tuple[Array, Array]:
+        return self.weights.astype(np.float32), self.own.astype(np.float32)
+
+    def normalised(self) -> "Lattice":
+        """With rows and columns divided by the roots of the row sums, the diagonal included."""
+        sums = self.apply(np.ones((len(self.own), 1)))[:, 0] + self.own
+        return replace(self, weights=self.weights / np.sqrt(sums)[:, None], own=self.own / sums)
 
 
 def build_lattice(points: Float[Tensor, "points d"]) -> Lattice:
@@ -70,10 +76,9 @@ def build_lattice(points: Float[Tensor, "points d"]) -> Lattice:
     scale = (2 * math.pi) ** (d / 2) / (2 ** (d + 1) * volume)
     return Lattice(
         corners=corners,
-        weights=weights,
+        weights=math.sqrt(scale) * weights,
         neighbours=neighbours,
         own=scale * _own_shares(corners, weights, neighbours, ranks),
-        scale=scale,
     )
 
 
@@ -96,6 +101,10 @@ class LatticeFilter:
         return self.features.shape[-2]
 
     @property
+    def how(self) -> Literal["exact", "lattice"]:
+        return "lattice"
+
+    @property
     def learned(self) -> bool:
         return self.features.requires_grad
 
@@ -110,12 +119,19 @@ class LatticeFilter:
         return _filtered(values, self.features, self.lattices)
 
 
-def lattice_filter(features: Float[Tensor, "*batch pixels d"]) -> LatticeFilter:
-    """Build the lattice of each problem in the batch."""
-    problems = features.reshape(-1, *features.shape[-2:])
-    return LatticeFilter(
-        features=features, lattices=tuple(build_lattice(each) for each in problems)
-    )
+def lattice_filter(
+    features: Float[Tensor, "*batch pixels d"], *, normalised: bool = False
+) -> LatticeFilter:
+    """Build the lattice of each problem in the batch.
+
+    Args:
+        features: the points.
+        normalised: whether to divide by the roots of the row sums, once and for all: no gradient
+            reaches the features through these.
+    """
+    built = [build_lattice(each) for each in features.reshape(-1, *features.shape[-2:])]
+    lattices = tuple(each.normalised() if normalised else each for each in built)
+    return LatticeFilter(features=features, lattices=lattices)
 
 
 def _filtered(values: Tensor, features: Tensor, lattices: tuple[Lattice, ...]) -> Tensor:
@@ -133,8 +149,10 @@ def _run(values: Tensor, batch: int, lattices: tuple[Lattice, ...]) -> Tensor:
     # [problem, pixel, sample, channel]
     columns = problems.permute(1, 2, 0, 3).reshape(len(lattices), pixels, samples * channels)
     arrays = columns.cpu().numpy()
-    mixed = np.stack([each.apply(own) for each, own in zip(lattices, arrays, strict=True)])
-    result = torch.from_numpy(mixed).to(values.device)
+    pairs = zip(lattices, arrays, strict=True)
+    mixed = [torch.from_numpy(each.apply(own)) for each, own in pairs]
+    # one problem is not copied
+    result = (torch.stack(mixed) if len(mixed) > 1 else mixed[0]).to(values.device)
     result = result.reshape(len(lattices), pixels, samples, channels).permute(2, 0, 1, 3)
     return result.reshape(values.shape)
 

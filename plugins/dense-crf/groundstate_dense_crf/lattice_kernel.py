@@ -214,10 +214,13 @@ def _blur(values: Array, other: Array, neighbours: Array, reverse: bool) -> Arra
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE)
 @typing.no_type_check
-def filter_values(values: Array, corners: Array, weights: Array, neighbours: Array) -> Array:
-    """Splat, blur, slice; the mean of the blur and its transpose, which takes directions backwards.
+def filter_values(
+    values: Array, corners: Array, weights: Array, neighbours: Array, own: Array
+) -> Array:
+    """Splat, blur, slice, less `own` times the values.
 
-    With some vertices missing the order of directions matters a little, and the mean is symmetric.
+    The blur is the mean of one and its transpose, which takes directions backwards: with some
+    vertices missing the order of directions matters a little, and the mean is symmetric.
     """
     count, channels = values.shape
     size, vertices = neighbours.shape[0], neighbours.shape[1]
@@ -240,9 +243,11 @@ def filter_values(values: Array, corners: Array, weights: Array, neighbours: Arr
             blurred[vertex, channel] = half * (
                 blurred[vertex, channel] + transposed[vertex, channel]
             )
-    result = np.zeros((count, channels), dtype=values.dtype)
+    result = np.empty_like(values)
     for point in range(count):
-        row = result[point]
+        row, before, kept = result[point], values[point], own[point]
+        for channel in range(channels):
+            row[channel] = -kept * before[channel]
         for k in range(size):
             weight, source = weights[point, k], blurred[corners[point, k]]
             for channel in range(channels):

@@ -8,7 +8,7 @@ This is a conditional gradient step: the right-hand side q' minimises what F, th
 entropy, becomes when its quadratic part is replaced by its tangent at q. So F falls from q towards
 q', at first; a step of length 1, as published, may go too far, and then q oscillates. A line search
 prevents that (Lê-Huu, Alahari: Regularized Frank-Wolfe for Dense CRFs (2021)), and needs no further
-filter, for the quadratic part at q + t(q' - q) follows from the filtered q and q'.
+filter, for the quadratic part at q + t(q' - q) follows from the messages of q and q'.
 """
 
 from dataclasses import dataclass, replace
@@ -29,18 +29,18 @@ _HALVINGS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class DenseMeanFieldState(State):
-    """Adds the beliefs with their pixels apart, and what the filters made of them.
+    """Adds the beliefs with their pixels apart, and their messages.
 
     Attributes:
         q: probability of each label of each pixel.
-        filtered: Σ_m w_m K^m q.
+        messages: what each label of each pixel costs, facing q, in nats.
         free_energy: F(q), in nats.
         change: largest distance of a belief from what its neighbours ask for, at the start of the
             last step; infinite before.
     """
 
     q: Float[Tensor, "*lead pixels labels"]
-    filtered: Float[Tensor, "*lead pixels labels"]
+    messages: Float[Tensor, "*lead pixels labels"]
     free_energy: Float[Tensor, "*lead"]
     change: Float[Tensor, "*lead"]
 
@@ -71,15 +71,15 @@ class DenseMeanField:
         else:
             every = torch.arange(kernels.unary.shape[-1], device=x0.device)
             q = (x0.flatten(-2).unsqueeze(-1) == every).to(kernels.unary.dtype)
-        filtered = kernels.filtered(q)
-        free = kernels.free_energy(q, filtered)
+        messages = kernels.messages(q)
+        free = kernels.free_energy(q, messages)
         return DenseMeanFieldState(
             x=_labelling(energy, q),
             bound=kernels.bound().expand(free.shape),
             beliefs=_beliefs(q, free),
-            stats={"filters": ", ".join(type(each).__name__ for each in kernels.filters)},
+            stats={"filters": ", ".join(each.how for each in kernels.filters)},
             q=q,
-            filtered=filtered,
+            messages=messages,
             free_energy=free,
             change=torch.full_like(free, float("inf")),
         )
@@ -88,21 +88,21 @@ class DenseMeanField:
         self, energy: Energy, state: DenseMeanFieldState, deadline: Deadline
     ) -> DenseMeanFieldState:
         kernels = view(energy, DenseKernels)
-        asked = (-kernels.unary - kernels.messages(state.filtered)).softmax(-1)
-        heard = kernels.filtered(asked)
+        asked = (-kernels.unary - state.messages).softmax(-1)
+        heard = kernels.messages(asked)
         done = self._settled(state)
         share = torch.where(done, 0.0, torch.full_like(state.change, 1 - self.damping))
         if self.line_search:
             share = _search(kernels, state, asked, heard, share)
-        q, filtered = _between(state, asked, heard, share)
-        free = kernels.free_energy(q, filtered)
+        q, messages = _between(state, asked, heard, share)
+        free = kernels.free_energy(q, messages)
         change = (asked - state.q).abs().amax((-2, -1))
         return replace(
             state,
             x=_labelling(energy, q),
             beliefs=_beliefs(q, free),
             q=q,
-            filtered=filtered,
+            messages=messages,
             free_energy=free,
             change=torch.where(done, state.change, change),
         )
@@ -117,14 +117,16 @@ class DenseMeanField:
 def _between(
     state: DenseMeanFieldState, asked: Tensor, heard: Tensor, share: Float[Tensor, "*lead"]
 ) -> tuple[Float[Tensor, "*lead pixels labels"], Float[Tensor, "*lead pixels labels"]]:
-    """Beliefs that far on the way to what was asked for, and what filters make of them.
+    """Beliefs that far on the way to what was asked for, and their messages.
 
     At a share of 0 or 1 they are one end or the other, bit by bit.
     """
     spread = share[..., None, None]
+    if bool((share == 1).all()):
+        return asked, heard
     q = torch.where(spread == 1, asked, state.q + spread * (asked - state.q))
-    filtered = state.filtered + spread * (heard - state.filtered)
-    return q, torch.where(spread == 1, heard, filtered)
+    messages = state.messages + spread * (heard - state.messages)
+    return q, torch.where(spread == 1, heard, messages)
 
 
 def _search(
