@@ -114,5 +114,7 @@ class VideoStructure(MatrixView):
 
 def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that tensors of these shapes broadcast to."""
-    shape = cast(torch.Size, torch.broadcast_shapes(*(tuple(each) for each in shapes)))
-    return tuple(shape)
+    different = {tuple(each) for each in shapes} - {()}
+    if len(different) < 2:  # nearly always, and every product asks
+        return different.pop() if different else ()
+    return tuple(cast(torch.Size, torch.broadcast_shapes(*different)))

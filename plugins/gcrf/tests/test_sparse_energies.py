@@ -381,3 +381,25 @@ def test_compiled_products_equal_those_in_torch(batch: tuple[int, ...]) -> None:
     found = to(grid, dtype=torch.float32).matvec(single)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), grid.matvec(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("neighbours", [4, 8, 12])
+@pytest.mark.parametrize("size", [*SIZES, (70, 61)])
+def test_compiled_products_equal_those_in_torch(size: tuple[int, int], neighbours: int) -> None:
+    # one larger than a band of pixels; right-hand sides, matrices and λ of different batches
+    (height, width), labels = size, 3
+    weights = per_offset(1, neighbours, height, width)
+    weights[0] = torch.stack([weights[0], -weights[0]])
+    terms = per_offset(2, neighbours, height, width, labels, labels)
+    scale = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    coupling = GridCoupling(weights=tuple(weights), pixel_shape=size)
+    matrices = (
+        PottsMatrix(coupling=coupling, labels=labels, scale=scale),
+        GridMatrix(terms=tuple(terms), pixel_shape=size, scale=scale),
+    )
+    for matrix in matrices:
+        for sample in ((), (4,)):
+            x = normal(3, *sample, 2, labels, height, width)
+            compiled = matrix.matvec(x)
+            in_torch = matrix.matvec(x.clone().requires_grad_(True))
+            torch.testing.assert_close(compiled, in_torch.detach())

@@ -16,6 +16,7 @@ from torch import Tensor
 from groundstate.energy import Views
 from groundstate.space import Layout
 from groundstate.views import SparseMatrix
+from groundstate_gcrf.energies import grid_kernel
 from groundstate_gcrf.energies.block_kernel import block_product, serves
 from groundstate_gcrf.energies.graph import GraphMatrix, bound_coupling
 from groundstate_gcrf.energies.guard import radius_bound
@@ -63,6 +64,13 @@ class GridCoupling:
 
     def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.apply(x.sum(-3, keepdim=True) - x)
+
+    def apply_to_others_and_add(
+        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "..."]:
+        if grid_kernel.serves((*self.weights, scale), x):
+            return grid_kernel.product_with_others(self.weights, _offsets(self.weights), x, scale)
+        return torch.addcmul(self.apply_to_others(x), spread(scale, 3), x)
 
     def diagonal(self) -> Float[Tensor, "..."]:
         return self.weights[0].new_zeros(self.pixel_shape)

@@ -61,6 +61,17 @@ class Coupling(Protocol):
         ...
 
 
+@runtime_checkable
+class FusedCoupling(Coupling, Protocol):
+    """Ψ that does the whole product of a `PottsMatrix` in one pass over memory."""
+
+    def apply_to_others_and_add(
+        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "..."]:
+        """λx_k + Ψ(S - x_k) for each column k; λ broadcasts to the batch."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class PottsMatrix:
     """(J - I) ⊗ Ψ + λI over `[labels, *pixels]`.
@@ -85,7 +96,10 @@ class PottsMatrix:
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         """Λx_k + Ψ(S - x_k): the sum S over labels once, not one product per pair of labels."""
-        return spread(self.scale, len(self.event_shape)) * x + self.coupling.apply_to_others(x)
+        if isinstance(self.coupling, FusedCoupling):
+            return self.coupling.apply_to_others_and_add(x, self.scale)
+        scale = spread(self.scale, len(self.event_shape))
+        return torch.addcmul(self.coupling.apply_to_others(x), scale, x)
 
     def diagonal(self) -> Float[Tensor, "..."]:
         # a label is not coupled with itself, so Ψ plays no part
