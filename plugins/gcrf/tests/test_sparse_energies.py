@@ -385,7 +385,7 @@ def test_compiled_products_equal_those_in_torch(batch: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("neighbours", [4, 8, 12])
 @pytest.mark.parametrize("size", [*SIZES, (70, 61)])
-def test_compiled_products_equal_those_in_torch(size: tuple[int, int], neighbours: int) -> None:
+def test_grid_products_equal_those_in_torch(size: tuple[int, int], neighbours: int) -> None:
     # one larger than a band of pixels; right-hand sides, matrices and λ of different batches
     (height, width), labels = size, 3
     weights = per_offset(1, neighbours, height, width)
