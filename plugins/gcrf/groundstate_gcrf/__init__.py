@@ -18,7 +18,7 @@ def groundstate_components() -> Iterable[Component]:
         summary="smooth on a 4-neighbour pixel grid except across edges of an image; pixels pinned",
         source="Levin, Lischinski, Weiss: Colorization using Optimization (2004); "
         "Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs (2016)",
-        gives=("Quadratic", "SparseMatrix", "GridStencil", "Factored"),
+        gives=("Density", "Factored", "GridStencil", "Quadratic", "SparseMatrix"),
         examples="groundstate_gcrf.examples:grids",
     )
     yield Component(
@@ -42,5 +42,6 @@ def groundstate_components() -> Iterable[Component]:
         summary="exact samples of a Gaussian: perturb the linear term, then minimise",
         source="Papandreou, Yuille: Gaussian sampling by local perturbations (2010)",
         needs=("Quadratic", "Factored"),
+        claims=("exact",),
         examples="groundstate_gcrf.examples:perturb_and_maps",
     )

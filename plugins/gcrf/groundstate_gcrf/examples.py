@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from groundstate.examples import GeneratorExample
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.grid import GridGcrf, grid_gcrf
 from groundstate_gcrf.perturb_and_map import PerturbAndMap
@@ -51,11 +52,21 @@ def conjugate_gradients() -> list[ConjugateGradients]:
     ]
 
 
-def perturb_and_maps() -> list[PerturbAndMap]:
-    """Samples of a field with a floor, without and with gradients."""
+def perturb_and_maps() -> list[GeneratorExample]:
+    """Samples of fields with a floor: without and with gradients, and few enough to integrate."""
     solver = ConjugateGradients(tolerance=1e-12)
-    energy = grids()[0]
+    energy, small = grids()[0], _small()
     return [
-        PerturbAndMap(energy=energy, solver=solver),
-        PerturbAndMap(energy=energy, solver=solver, reparametrised=True),
+        GeneratorExample(generator=PerturbAndMap(energy=energy, solver=solver), energy=energy),
+        GeneratorExample(
+            generator=PerturbAndMap(energy=energy, solver=solver, reparametrised=True),
+            energy=energy,
+        ),
+        GeneratorExample(generator=PerturbAndMap(energy=small, solver=solver), energy=small),
     ]
+
+
+def _small() -> GridGcrf:
+    """Two rows of three pixels."""
+    pinned, values = _hints((), 2, 3, seed=7)
+    return grid_gcrf(image=_picture(2, 3, 1, seed=8), pinned=pinned, values=values, diagonal=0.5)

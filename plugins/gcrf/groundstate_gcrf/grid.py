@@ -18,9 +18,10 @@ from torch import Tensor
 
 from groundstate.energy import Views
 from groundstate.space import Real
-from groundstate.views import Quadratic, SparseMatrix
+from groundstate.views import Density, Quadratic, SparseMatrix
 from groundstate_gcrf.checks import check_definite, check_shapes, check_signs, check_types
 from groundstate_gcrf.contrast import contrast_weights
+from groundstate_gcrf.density import gaussian_density
 from groundstate_gcrf.structure import Factored, GridStencil, common_shape
 
 
@@ -89,6 +90,7 @@ class GridGcrf:
     def views(self) -> Views:
         return {
             Quadratic: lambda: self.quadratic,
+            Density: lambda: gaussian_density(self),
             GridStencil: lambda: self.stencil,
             SparseMatrix: self._sparse,
             Factored: lambda: Factored(noise=self._noise),

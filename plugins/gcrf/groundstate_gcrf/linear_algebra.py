@@ -2,7 +2,6 @@
 
 # pyright: basic
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,21 +63,46 @@ def solve_lu(
     return torch.linalg.lu_solve(*factors, right)
 
 
+def log_absolute_determinant(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch"]:
+    """The logarithm of the size of det A."""
+    return torch.linalg.slogdet(matrix).logabsdet
+
+
 @dataclass(frozen=True, kw_only=True)
 class SparseFactors:
     """LU factors of a sparse matrix whose pivots were wanted on the diagonal.
 
     Attributes:
-        solve: b `[n, columns]` to A⁻¹b.
+        superlu: scipy's own object.
         pivots: the diagonal of U.
-        symmetric: whether every pivot came from the diagonal of A.
-        entries: numbers kept.
     """
 
-    solve: Callable[[NDArray[Any]], NDArray[Any]]
+    superlu: Any
     pivots: NDArray[Any]
-    symmetric: bool
-    entries: int
+
+    def solve(self, right: NDArray[Any]) -> NDArray[Any]:
+        """A⁻¹b for the columns of `[n, columns]`."""
+        return self.superlu.solve(right)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether every pivot came from the diagonal of A."""
+        return bool(np.array_equal(self.superlu.perm_r, self.superlu.perm_c))
+
+    @property
+    def entries(self) -> int:
+        """How many numbers are kept."""
+        return int(self.superlu.nnz)
+
+    @property
+    def lower(self) -> csc_array:
+        """L, with ones on its diagonal."""
+        return self.superlu.L
+
+    @property
+    def order(self) -> NDArray[Any]:
+        """Which row and column of the factors each row and column of A became."""
+        return self.superlu.perm_c
 
 
 def sparse_factors(matrix: csc_array) -> SparseFactors:
@@ -93,9 +117,4 @@ def sparse_factors(matrix: csc_array) -> SparseFactors:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    return SparseFactors(
-        solve=factors.solve,
-        pivots=factors.U.diagonal(),
-        symmetric=bool(np.array_equal(factors.perm_r, factors.perm_c)),
-        entries=int(factors.nnz),
-    )
+    return SparseFactors(superlu=factors, pivots=factors.U.diagonal())

@@ -4,7 +4,7 @@ p(x) ∝ exp(-E(x)) with E(x) = ½xᵀAx - bᵀx + c is N(A⁻¹b, A⁻¹). With
 mean A⁻¹b and covariance A⁻¹AA⁻¹ = A⁻¹ (Papandreou and Yuille 2010; Gaussian CRF spec §14.3).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -13,12 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Energy, QuadraticEnergy, view
-from groundstate.solution import SolveError, summarise
 from groundstate.solver import Solver
-from groundstate.solving import solve
-from groundstate.space import Real
-from groundstate.status import Status
-from groundstate.views import MatrixView, Quadratic
+from groundstate.views import Quadratic
+from groundstate_gcrf.density import gaussian_density
+from groundstate_gcrf.minima import minimum_of, with_sides
 from groundstate_gcrf.structure import Factored
 
 
@@ -48,35 +46,40 @@ class PerturbAndMap:
             SolveError: if the solver does not converge, for then samples would not be exact.
             ViewError: if the energy gives no `Factored`.
         """
-        if condition is not None:
-            raise ValueError(
-                "this generator has no condition: build its energy for the condition instead"
-            )
+        _refuse_condition(condition)
         with torch.set_grad_enabled(self.reparametrised):
             perturbed = _perturbed(self.energy, n, rng)
         gradient = "implicit" if self.reparametrised else "none"
-        solution = solve(perturbed, self.solver, steps=self.steps, gradient=gradient)
-        done = (solution.status == Status.CONVERGED) | (solution.status == Status.OPTIMAL)
-        if not bool(done.all()):
-            raise SolveError(
-                f"a sample is exact only if its solve converges. {summarise(solution.status)}",
-                solution,
-            )
-        return solution.x if self.reparametrised else solution.x.detach()
+        return minimum_of(
+            perturbed, self.solver, what="a sample", steps=self.steps, gradient=gradient
+        )
+
+    def log_prob(self, x: Float[Tensor, "..."], condition: Tensor | None) -> Float[Tensor, "..."]:
+        """The log density in nats, exact and differentiable in all parameters.
+
+        Raises:
+            ValueError: if there is a condition, or too many variables without structure.
+        """
+        _refuse_condition(condition)
+        return gaussian_density(self.energy, solver=self.solver).log_prob(x)
+
+    def sample_with_log_prob(
+        self, n: int, condition: Tensor | None, rng: torch.Generator
+    ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, "n *batch"]]:
+        """Samples and their log density."""
+        x = self.sample(n, condition, rng)
+        with torch.set_grad_enabled(self.reparametrised):
+            return x, self.log_prob(x, condition)
+
+
+def _refuse_condition(condition: Tensor | None) -> None:
+    if condition is not None:
+        raise ValueError(
+            "this generator has no condition: build its energy for the condition instead"
+        )
 
 
 def _perturbed(energy: Energy, n: int, rng: torch.Generator) -> QuadraticEnergy:
-    """The energy with `n` perturbed linear terms: a batch dimension more, the same matrix."""
-    quadratic, space = view(energy, Quadratic), energy.space
-    assert isinstance(space, Real)
+    """The energy with `n` perturbed linear terms."""
     noise = view(energy, Factored).noise((n,), rng)
-    kept = {kind: make for kind, make in energy.views.items() if issubclass(kind, MatrixView)}
-    constant = quadratic.constant.new_zeros(())
-    floor = None if quadratic.floor is None else quadratic.floor.expand(n, *space.batch_shape)
-    return QuadraticEnergy(
-        quadratic=replace(
-            quadratic, linear=quadratic.linear + noise, constant=constant, floor=floor
-        ),
-        space=replace(space, batch_shape=(n, *space.batch_shape)),
-        structure=kept,
-    )
+    return with_sides(energy, view(energy, Quadratic).linear + noise)

@@ -82,10 +82,9 @@ def _of_dense(potts: PottsStructure, batch: tuple[int, ...], pixels: int, larges
             f"a Ψ that is neither sparse nor of low rank is written out for at most "
             f"{largest} pixels, got {pixels}; use solver/cg, or raise `largest`"
         )
-    eye = torch.eye(pixels, dtype=potts.scale.dtype, device=potts.scale.device)
-    psi = potts.apply(eye.expand(*batch, pixels, pixels)).detach()
+    psi = written_out(potts, batch, pixels).detach()
     finite = psi.isfinite().flatten(-2).all(-1)
-    psi = torch.where(finite[..., None, None], 0.5 * (psi + psi.mT), 0.0)
+    psi = torch.where(finite[..., None, None], psi, 0.0)
     values, vectors = eigen(psi.expand(*batch, pixels, pixels))
     scale = potts.scale.detach().expand(batch)
 
@@ -143,15 +142,9 @@ def _of_sparse(
     potts: PottsStructure, psi: SparseMatrix, batch: tuple[int, ...], pixels: int
 ) -> Shifted:
     own = common_shape(psi.values.shape[:-1], potts.scale.shape)
-    scale = potts.scale.detach().expand(own)
 
     def shifted(c: float) -> Inverse:
-        each = torch.arange(pixels, device=psi.indices.device)
-        indices = torch.cat([psi.indices, torch.stack([each, each])], -1)
-        values = c * psi.values.detach().expand(*own, psi.values.shape[-1])
-        values = torch.cat([values, scale[..., None].expand(*own, pixels)], -1)
-        # entries of one place add up: Ψ may have a diagonal of its own
-        factors = factors_of(SparseMatrix(indices=indices, values=values), pixels)
+        factors = factors_of(shifted_entries(potts, psi, c, pixels), pixels)
 
         def apply(b: Tensor) -> Tensor:
             sides = Sides(batch=(*batch, b.shape[-2]), own=(*own, 1))
@@ -161,3 +154,25 @@ def _of_sparse(
         return Inverse(apply=apply, verdict=verdict)
 
     return shifted
+
+
+def written_out(
+    potts: PottsStructure, batch: tuple[int, ...], pixels: int
+) -> Float[Tensor, "*batch pixels pixels"]:
+    """Ψ; differentiable where it is."""
+    eye = torch.eye(pixels, dtype=potts.scale.dtype, device=potts.scale.device)
+    psi = potts.apply(eye.expand(*batch, pixels, pixels)).expand(*batch, pixels, pixels)
+    return 0.5 * (psi + psi.mT)
+
+
+def shifted_entries(
+    potts: PottsStructure, psi: SparseMatrix, c: float, pixels: int
+) -> SparseMatrix:
+    """λI + cΨ; a place may stand twice, for Ψ may have a diagonal of its own."""
+    own = common_shape(psi.values.shape[:-1], potts.scale.shape)
+    each = torch.arange(pixels, device=psi.indices.device).expand(2, -1)
+    entries = c * psi.values.expand(*own, -1)
+    ridge = potts.scale.expand(own)[..., None].expand(*own, pixels)
+    return SparseMatrix(
+        indices=torch.cat([psi.indices, each], -1), values=torch.cat([entries, ridge], -1)
+    )

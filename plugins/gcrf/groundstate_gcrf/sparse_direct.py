@@ -5,7 +5,7 @@ definite if and only if every pivot is positive. That is checked for every matri
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from groundstate.energy import Energy, view
 from groundstate.status import Status
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.direct import Direct, Inverse
-from groundstate_gcrf.linear_algebra import sparse_factors
+from groundstate_gcrf.linear_algebra import SparseFactors, sparse_factors
 from groundstate_gcrf.sides import Sides
 
 Array = NDArray[Any]
@@ -44,63 +44,59 @@ class Factorisations:
 
     Attributes:
         own: batch shape of the matrices.
-        solvers: b `[n, columns]` to A⁻¹b of each matrix; None where it is not positive definite.
-        log_determinants: log det A of each matrix; NaN where there is no factor.
+        factors: of each matrix; None where it is not positive definite.
         verdicts: `Status` of each matrix.
-        entries: numbers that all factors keep.
     """
 
     own: tuple[int, ...]
-    solvers: Sequence[Callable[[Array], Array] | None]
-    log_determinants: Float[Tensor, "*own"]
+    factors: Sequence[SparseFactors | None]
     verdicts: Int[Tensor, "*own"]
-    entries: int
 
     def solve(self, columns: Float[Tensor, "*kept n columns"]) -> Float[Tensor, "*kept n columns"]:
         """A⁻¹b for every matrix; 0 where there is no factor."""
         flat = columns.detach().reshape(-1, *columns.shape[-2:])
         right = flat.double().cpu().numpy()
         found = [
-            np.zeros_like(b) if solve is None else solve(b)
-            for solve, b in zip(self.solvers, right, strict=True)
+            np.zeros_like(b) if each is None else each.solve(b)
+            for each, b in zip(self.factors, right, strict=True)
         ]
         stacked = torch.from_numpy(np.stack(found)) if found else torch.zeros(right.shape)
         return stacked.to(columns).reshape(columns.shape)
 
+    @property
+    def entries(self) -> int:
+        """How many numbers all factors keep."""
+        return sum(each.entries for each in self.factors if each is not None)
+
 
 def factors_of(sparse: SparseMatrix, n: int) -> Factorisations:
-    """LDLᵀ of each matrix of the view over `n` variables."""
+    """LDLᵀ of each matrix of the view over `n` variables; entries of one place add up."""
     own = tuple(sparse.values.shape[:-1])
     rows, columns = (each.cpu().numpy() for each in sparse.indices)
     flat = sparse.values.detach().double().cpu().reshape(math.prod(own), -1).numpy()
     parts = [_factorise_one(rows, columns, values, n) for values in flat]
-    verdicts = torch.tensor([int(part[2]) for part in parts], dtype=torch.int64).reshape(own)
-    logs = torch.tensor([part[1] for part in parts], dtype=torch.float64).reshape(own)
+    verdicts = torch.tensor([int(verdict) for _, verdict in parts], dtype=torch.int64).reshape(own)
     return Factorisations(
         own=own,
-        solvers=[part[0] for part in parts],
-        log_determinants=logs,
+        factors=[factors for factors, _ in parts],
         verdicts=verdicts.to(sparse.values.device),
-        entries=sum(part[3] for part in parts),
     )
 
 
 def _factorise_one(
     rows: Array, columns: Array, values: Array, n: int
-) -> tuple[Callable[[Array], Array] | None, float, Status, int]:
-    """How to solve, log det A, a verdict, and the numbers kept."""
+) -> tuple[SparseFactors | None, Status]:
     if not np.isfinite(values).all():
-        return None, math.nan, Status.DIVERGED, 0
+        return None, Status.DIVERGED
     matrix = csc_array((values, (rows, columns)), shape=(n, n))
     try:
         factors = sparse_factors(matrix)
     except RuntimeError:  # exactly singular
-        return None, math.nan, Status.INDEFINITE, 0
-    pivots = factors.pivots
+        return None, Status.INDEFINITE
     # a pivot off the diagonal was taken only because the one on it was 0
-    if not (factors.symmetric and (pivots > 0).all()):
-        return None, math.nan, Status.INDEFINITE, 0
-    return factors.solve, float(np.log(pivots).sum()), Status.RUNNING, factors.entries
+    if not (factors.symmetric and (factors.pivots > 0).all()):
+        return None, Status.INDEFINITE
+    return factors, Status.RUNNING
 
 
 def factorise(energy: Energy) -> Inverse:

@@ -9,11 +9,12 @@ a system with frames · (rank + other rank) unknowns, whatever the neighbourhood
 definite if and only if λ > 0 and λI + G^½KG^½ is, which has the same eigenvalues as A beside λ.
 """
 
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundstate.energy import Energy, view
@@ -34,38 +35,62 @@ def video_direct(*, tolerance: Annotated[float, Ge(0)] | None = None) -> Direct:
     return Direct(factorise=factorise, tolerance=tolerance)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SmallSystem:
+    """What the matrix of a video is made of beside U.
+
+    Attributes:
+        rows: U_v of each frame.
+        gram: U_v U_vᵀ.
+        coupling: K over frames and rows: δ_uv for spatial rows, c_uv for temporal ones.
+        scale: λ.
+    """
+
+    rows: Float[Tensor, "*own frames rank variables"]
+    gram: Float[Tensor, "*own frames rank rank"]
+    coupling: Float[Tensor, "all all"]
+    scale: Float[Tensor, "*own"]
+
+
+def small_system(video: VideoStructure) -> SmallSystem:
+    """The parts of A, differentiable."""
+    own = common_shape(video.spatial.shape[:-3], video.temporal.shape[:-3], video.scale.shape)
+    parts = [each.expand(*own, *each.shape[-3:]) for each in (video.spatial, video.temporal)]
+    rows = torch.cat(parts, -2)
+    return SmallSystem(
+        rows=rows,
+        gram=rows @ rows.mT,
+        coupling=_coupling(video.coupling, *(each.shape[-2] for each in parts)),
+        scale=video.scale.expand(own),
+    )
+
+
 def factorise(energy: Energy) -> Inverse:
     """A⁻¹ of the matrix of a video, with a verdict per problem."""
-    video, layout = view(energy, VideoStructure), energy.space.layout
-    spatial, temporal = video.spatial.detach(), video.temporal.detach()
-    own = common_shape(spatial.shape[:-3], temporal.shape[:-3], video.scale.shape)
-    parts = [each.expand(*own, *each.shape[-3:]) for each in (spatial, temporal)]
-    rows = torch.cat(parts, -2)  # U_v of each frame
-    frames, rank = rows.shape[-3:-1]
-    scale = video.scale.detach().expand(own)
-    finite = rows.isfinite().flatten(-3).all(-1) & scale.isfinite()
-    usable = finite & (scale > 0)
-    rows = torch.where(usable[..., None, None, None], rows, 0.0)
-    safe = torch.where(usable, scale, 1.0)[..., None, None]
-    coupling = _coupling(video, spatial.shape[-2], temporal.shape[-2])
-    gram = rows @ rows.mT
+    layout, small = energy.space.layout, small_system(view(energy, VideoStructure))
+    own, (frames, rank) = small.scale.shape, small.rows.shape[-3:-1]
+    finite = small.rows.isfinite().flatten(-3).all(-1) & small.scale.isfinite()
+    usable = finite & (small.scale > 0)
+    rows = torch.where(usable[..., None, None, None], small.rows, 0.0)
+    gram = torch.where(usable[..., None, None, None], small.gram, 0.0)
+    small = replace(small, gram=gram, scale=torch.where(usable, small.scale, 1.0))
+    definite = is_definite(small)
     eye = torch.eye(frames * rank, dtype=rows.dtype, device=rows.device)
-    definite = _is_definite(gram, coupling, safe * eye)
-    small = safe * eye + coupling @ _on_diagonal(gram)
-    small = torch.where(definite[..., None, None], small, eye)
-    sides = Sides(batch=layout.batch_shape, own=own)
-    factors = factor_lu(sides.matrices(small))
+    matrix = small.scale[..., None, None] * eye + small.coupling @ on_diagonal(gram)
+    matrix = torch.where(definite[..., None, None], matrix, eye)
+    sides = Sides(batch=layout.batch_shape, own=tuple(own))
+    factors = factor_lu(sides.matrices(matrix))
     stacked = sides.matrices(rows.flatten(-3, -2))
     kept = stacked.shape[:-2]
     lower = stacked.reshape(*kept, frames, rank, -1)
-    shift = sides.matrices(safe)
+    shift = sides.matrices(small.scale[..., None, None])
 
     def apply(b: Tensor) -> Tensor:
         columns = sides.columns(b.reshape(*layout.batch_shape, -1))
         count = columns.shape[-1]
         seen = lower @ columns.reshape(*kept, frames, -1, count)
-        small = solve_lu(factors, coupling @ seen.flatten(-3, -2))
-        rest = lower.mT @ small.reshape(*kept, frames, rank, count)
+        inner = solve_lu(factors, small.coupling @ seen.flatten(-3, -2))
+        rest = lower.mT @ inner.reshape(*kept, frames, rank, count)
         return sides.rows((columns - rest.flatten(-3, -2)) / shift).reshape(layout.shape)
 
     verdict = sides.spread(verdict_of(definite & usable, finite))
@@ -73,29 +98,28 @@ def factorise(energy: Energy) -> Inverse:
     return Inverse(apply=apply, verdict=verdict, stats=stats)
 
 
-def _coupling(video: VideoStructure, rank: int, other_rank: int) -> Float[Tensor, "all all"]:
-    """K over frames and rows: δ_uv for spatial rows, c_uv for temporal ones."""
-    c = video.coupling.detach()
-    eye = torch.eye(rank + other_rank, dtype=c.dtype, device=c.device)
-    first = eye.clone()
-    first[rank:] = 0.0
-    frames = torch.eye(len(c), dtype=c.dtype, device=c.device)
-    return torch.kron(frames, first) + torch.kron(c, eye - first)
+def is_definite(small: SmallSystem) -> Bool[Tensor, "*own"]:
+    """Whether A is, by a matrix of the small size with the same eigenvalues as A beside λ."""
+    values, vectors = eigen(small.gram.detach())
+    root = on_diagonal((vectors * values.clamp(min=0.0).sqrt()[..., None, :]) @ vectors.mT)
+    eye = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
+    shift = small.scale.detach()[..., None, None] * eye
+    return cholesky(root @ small.coupling @ root + shift)[1]
 
 
-def _on_diagonal(blocks: Float[Tensor, "*own frames n n"]) -> Float[Tensor, "*own all all"]:
+def on_diagonal(blocks: Float[Tensor, "*own frames n n"]) -> Float[Tensor, "*own all all"]:
+    """The block-diagonal matrix of some blocks."""
     frames, n = blocks.shape[-3:-1]
     eye = torch.eye(frames, dtype=blocks.dtype, device=blocks.device)
     spread = blocks[..., :, None, :, :] * eye[:, :, None, None]
     return spread.transpose(-3, -2).reshape(*blocks.shape[:-3], frames * n, frames * n)
 
 
-def _is_definite(
-    gram: Float[Tensor, "*own frames n n"],
-    coupling: Float[Tensor, "all all"],
-    shift: Float[Tensor, "*own all all"],
-) -> Tensor:
-    values, vectors = eigen(gram)
-    root = (vectors * values.clamp(min=0.0).sqrt()[..., None, :]) @ vectors.mT
-    whole = _on_diagonal(root)
-    return cholesky(whole @ coupling @ whole + shift)[1]
+def _coupling(
+    c: Float[Tensor, "frames frames"], rank: int, other_rank: int
+) -> Float[Tensor, "all all"]:
+    eye = torch.eye(rank + other_rank, dtype=c.dtype, device=c.device)
+    first = eye.clone()
+    first[rank:] = 0.0
+    frames = torch.eye(len(c), dtype=c.dtype, device=c.device)
+    return torch.kron(frames, first) + torch.kron(c, eye - first)

@@ -10,6 +10,7 @@ from groundstate_gcrf.colouring import colour
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.energies.examples import general_grids
 from groundstate_gcrf.examples import grids
+from groundstate_gcrf.log_determinant import log_determinant
 
 
 def warm() -> None:
@@ -18,6 +19,9 @@ def warm() -> None:
         for energy in (grids()[0], general_grids()[0]):
             solve(to(energy, dtype=dtype), ConjugateGradients(tolerance=1e-3))
     colour(view(grids()[0], SparseMatrix), 12)
+    learned = to(grids()[0], dtype=torch.float64)
+    learned.diagonal.requires_grad_()
+    log_determinant(learned, method="sparse").value.backward()  # pyright: ignore
 
 
 if __name__ == "__main__":

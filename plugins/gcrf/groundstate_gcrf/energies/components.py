@@ -28,7 +28,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.sparse:grid_gcrf_general",
         summary="label scores on a pixel grid, 4, 8 or 12 neighbours coupled by L×L blocks",
         source=_SPARSE,
-        gives=("Quadratic", "SparseMatrix"),
+        gives=("Density", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:general_grids",
     )
     yield Component(
@@ -37,7 +37,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.sparse:grid_gcrf_potts",
         summary="label scores on a pixel grid, neighbours coupled by one weight for unequal labels",
         source=_SPARSE,
-        gives=("Quadratic", "PottsStructure", "SparseMatrix"),
+        gives=("Density", "PottsStructure", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:potts_grids",
     )
     yield Component(
@@ -46,7 +46,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.sparse:graph_gcrf",
         summary="label scores on any graph, coupled by L×L blocks",
         source=_SPARSE,
-        gives=("Quadratic", "SparseMatrix"),
+        gives=("Density", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:graphs",
     )
     yield Component(
@@ -55,7 +55,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.sparse:graph_gcrf_potts",
         summary="label scores on any graph, coupled by one weight for unequal labels",
         source=_SPARSE,
-        gives=("Quadratic", "PottsStructure", "SparseMatrix"),
+        gives=("Density", "PottsStructure", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:potts_graphs",
     )
     yield Component(
@@ -64,7 +64,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.low_rank:low_rank_gcrf",
         summary="all pixels and labels coupled by inner products of embeddings",
         source=_DENSE,
-        gives=("Factored", "LowRank", "Quadratic"),
+        gives=("Density", "Factored", "LowRank", "Quadratic"),
         examples=f"{_HERE}.examples:low_ranks",
     )
     yield Component(
@@ -73,7 +73,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.low_rank_potts:low_rank_potts_gcrf",
         summary="all pixels coupled by embeddings, shared by all pairs of unequal labels",
         source=_DENSE,
-        gives=("PottsStructure", "Quadratic"),
+        gives=("Density", "PottsStructure", "Quadratic"),
         examples=f"{_HERE}.examples:low_rank_potts",
     )
     yield Component(
@@ -82,7 +82,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.affinity:affinity_gcrf",
         summary="each pixel the mean of those that look alike; pins; regions that share a value",
         source=_AFFINITY,
-        gives=("Quadratic",),
+        gives=("Density", "Quadratic"),
         examples=f"{_HERE}.examples:affinities",
     )
     yield Component(
@@ -91,7 +91,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.video:video_gcrf",
         summary="label scores in a video, frames coupled in time by embeddings",
         source=_VIDEO,
-        gives=("Quadratic", "VideoStructure"),
+        gives=("Density", "Quadratic", "VideoStructure"),
         examples=f"{_HERE}.examples:videos",
     )
     yield Component(
@@ -100,7 +100,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.multi_resolution:multi_resolution_gcrf",
         summary="label scores at several resolutions in one system, coupled or not",
         source=_SPARSE,
-        gives=("Quadratic", "SparseMatrix"),
+        gives=("Density", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:resolutions",
     )
     yield Component(
@@ -109,7 +109,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.inverse:inverse_gcrf",
         summary="a covariance of low rank is given, so the minimum needs no solve",
         source=_DENSE,
-        gives=("Covariance", "LowRank", "Quadratic"),
+        gives=("Covariance", "Density", "LowRank", "Quadratic"),
         examples=f"{_HERE}.examples:inverses",
     )
     yield Component(
@@ -118,6 +118,6 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.quadratic_sum:quadratic_sum",
         summary="several quadratic energies at once, such as dense plus sparse plus temporal",
         source=_VIDEO,
-        gives=("Quadratic",),
+        gives=("Density", "Quadratic"),
         examples=f"{_HERE}.examples:sums",
     )

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from groundstate.energy import Views
 from groundstate.space import Real
-from groundstate.views import Quadratic
+from groundstate.views import Density, Quadratic
+from groundstate_gcrf.density import gaussian_density
 from groundstate_gcrf.structure import common_shape
 
 
@@ -127,7 +128,11 @@ class GaussianCrf:
     @property
     def views(self) -> Views:
         expanded = self.linear.expand(self.space.layout.shape)
-        return {**self.matrix.structure(expanded), Quadratic: lambda: self.quadratic}
+        return {
+            **self.matrix.structure(expanded),
+            Density: lambda: gaussian_density(self),
+            Quadratic: lambda: self.quadratic,
+        }
 
     def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         space = self.space

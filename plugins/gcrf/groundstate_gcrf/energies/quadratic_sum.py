@@ -15,7 +15,8 @@ from torch import Tensor
 
 from groundstate.energy import Energy, Views, view
 from groundstate.space import Real
-from groundstate.views import Quadratic
+from groundstate.views import Density, Quadratic
+from groundstate_gcrf.density import gaussian_density
 from groundstate_gcrf.energies.guard import refuse_indefinite
 from groundstate_gcrf.structure import common_shape
 
@@ -57,7 +58,7 @@ class QuadraticSum:
 
     @property
     def views(self) -> Views:
-        return {Quadratic: self._quadratic}
+        return {Density: lambda: gaussian_density(self), Quadratic: self._quadratic}
 
     def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         layout, parts = self.space.layout, self._parts()
@@ -120,7 +121,7 @@ class OverFrames:
 
     @property
     def views(self) -> Views:
-        return {Quadratic: self._quadratic}
+        return {Density: lambda: gaussian_density(self), Quadratic: self._quadratic}
 
     def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.energy(x).sum(-1)
