@@ -19,6 +19,7 @@ from groundstate.views import SparseMatrix
 from groundstate_gcrf.cholesky import cholesky
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.direct import check_tolerance
+from groundstate_gcrf.potts_cg import PottsConjugateGradients
 from groundstate_gcrf.potts_split import potts_split
 from groundstate_gcrf.sparse_direct import sparse_direct
 from groundstate_gcrf.structure import LowRank, PottsStructure, VideoStructure
@@ -52,7 +53,8 @@ class AutoState(State):
 class AutoQuadratic:
     """Minimises E(x) = ½xᵀAx - bᵀx + c by the solver that fits.
 
-    In this order: dense factors for a small problem; the Potts split, the video solver or Woodbury
+    In this order: dense factors for a small problem; `potts-cg` for labels on a grid that share
+    their weights; the Potts split, the video solver or Woodbury
     where their structure is given and the system they need is small; sparse factors up to some
     size; conjugate gradients for all the rest.
 
@@ -87,7 +89,7 @@ class AutoQuadratic:
 
     def _chosen(self, energy: Energy, choice: str, why: str) -> "Chosen":
         tolerance = self.tolerance
-        if choice == "cg" and tolerance is None:
+        if choice in ("cg", "potts-cg") and tolerance is None:
             tolerance = torch.finfo(energy.space.dtype).eps ** 0.5
         return Chosen(solver=_SOLVERS[choice](tolerance), choice=choice, why=why)
 
@@ -133,9 +135,16 @@ def _cg(tolerance: float | None) -> Solver[Any]:
     return ConjugateGradients() if tolerance is None else ConjugateGradients(tolerance=tolerance)
 
 
+def _potts_cg(tolerance: float | None) -> Solver[Any]:
+    if tolerance is None:
+        return PottsConjugateGradients()
+    return PottsConjugateGradients(tolerance=tolerance)
+
+
 _SOLVERS: Mapping[str, Callable[[float | None], Solver[Any]]] = {
     "cg": _cg,
     "cholesky": lambda tolerance: cholesky(tolerance=tolerance),
+    "potts-cg": _potts_cg,
     "potts-split": lambda tolerance: potts_split(tolerance=tolerance),
     "sparse-direct": lambda tolerance: sparse_direct(tolerance=tolerance),
     "video-direct": lambda tolerance: video_direct(tolerance=tolerance),
@@ -164,6 +173,8 @@ def _by_labels(energy: Energy) -> tuple[str, str] | None:
         return None
     potts = view(energy, PottsStructure)
     pixels = math.prod(energy.space.layout.event_shape[1:])
+    if potts.neighbours is not None:
+        return "potts-cg", f"{potts.labels} labels share one grid: iterations over its pixels"
     if potts.factor is not None:
         rank = potts.factor.shape[-2]
         fits, size = rank <= _SMALL_SYSTEM, f"of rank {rank}"

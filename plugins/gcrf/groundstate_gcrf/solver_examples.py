@@ -7,6 +7,7 @@ from groundstate_gcrf.gauss_seidel import GaussSeidel
 from groundstate_gcrf.gaussian_mean_field import GaussianMeanField
 from groundstate_gcrf.gmres import Gmres
 from groundstate_gcrf.jacobi import Jacobi
+from groundstate_gcrf.potts_cg import PottsConjugateGradients
 from groundstate_gcrf.potts_split import potts_split
 from groundstate_gcrf.sparse_direct import sparse_direct
 from groundstate_gcrf.video_direct import video_direct
@@ -50,6 +51,11 @@ def woodburies() -> list[Direct]:
 def potts_splits() -> list[Direct]:
     """As it comes."""
     return [potts_split()]
+
+
+def potts_cgs() -> list[PottsConjugateGradients]:
+    """Few iterations in a step, so that there are several."""
+    return [PottsConjugateGradients(tolerance=1e-7, iterations=4)]
 
 
 def gmres() -> list[Gmres]:

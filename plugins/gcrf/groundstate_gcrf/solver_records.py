@@ -44,6 +44,17 @@ def krylov_solvers() -> Iterable[Component]:
     """Solvers that search the span of b, Ab, A²b, ..."""
     yield Component(
         kind="solver",
+        name="potts-cg",
+        target="groundstate_gcrf.potts_cg:PottsConjugateGradients",
+        summary="labels coupled alike: conjugate gradients on their mean and on deviations",
+        source="Chandra, Kokkinos: Fast, Exact and Multi-Scale Inference with Deep Gaussian CRFs "
+        "(2016), section 3.2",
+        needs=("Quadratic", "PottsStructure"),
+        claims=("batched", "bound", "implicit-gradient", "residual"),
+        examples="groundstate_gcrf.solver_examples:potts_cgs",
+    )
+    yield Component(
+        kind="solver",
         name="gmres",
         target="groundstate_gcrf.gmres:Gmres",
         summary="the smallest residual over a Krylov space, restarted; per problem",

@@ -69,6 +69,21 @@ class LowRank(MatrixView):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GridNeighbours:
+    """A symmetric matrix over pixels that couples each with some of its neighbours.
+
+    Attributes:
+        offsets: (down, right) to one half of the neighbours; the other half mirrors them.
+        weights: for each offset `[*batch, height - |down|, width - |right|]`.
+        pixel_shape: height and width.
+    """
+
+    offsets: tuple[tuple[int, int], ...]
+    weights: tuple[Float[Tensor, "..."], ...]
+    pixel_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PottsStructure(MatrixView):
     """A = (J - I) ⊗ Ψ + λI: labels that differ are coupled by one Ψ over the pixels, all alike.
 
@@ -82,6 +97,7 @@ class PottsStructure(MatrixView):
         scale: λ of each problem, broadcastable to the batch.
         factor: ψ with Ψ = ψᵀψ, where Ψ has low rank.
         sparse: makes the entries of Ψ over the flattened pixels, where Ψ is sparse.
+        neighbours: Ψ as weights between neighbours, where the pixels are a grid.
     """
 
     labels: int
@@ -90,6 +106,7 @@ class PottsStructure(MatrixView):
     scale: Float[Tensor, "*scale_batch"]
     factor: Float[Tensor, "*factor_batch rank pixels"] | None = None
     sparse: Callable[[], SparseMatrix] | None = None
+    neighbours: GridNeighbours | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

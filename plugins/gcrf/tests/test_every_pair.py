@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cholesky": {},
     "sparse-direct": {},
     "woodbury": {},
+    "potts-cg": {"tolerance": 1e-11},
     "potts-split": {},
     "video-direct": {},
     "auto-quadratic": {},

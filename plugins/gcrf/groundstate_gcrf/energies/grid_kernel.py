@@ -5,8 +5,10 @@ to one per pixel, 0 where there is no such neighbour: then one loop without a bo
 whatever the offset. Used on CPU where no gradient flows through the product.
 """
 
+import math
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from groundstate_gcrf.structure import common_shape
+from groundstate_gcrf.structure import GridNeighbours, common_shape
 
 Array = NDArray[Any]
 _BAND = 4096
@@ -153,52 +155,52 @@ def serves(weights: Sequence[Float[Tensor, "..."]], x: Float[Tensor, "..."]) -> 
     return plain and not graph and all(each.dtype == x.dtype for each in weights)
 
 
-def flat_weights(
-    weights: Sequence[Float[Tensor, "..."]], lead: tuple[int, ...]
-) -> tuple[tuple[Array, ...], Array]:
-    """The different matrices, `[matrices, h, w]` per offset, and which of them each problem has."""
-    own = common_shape(*(each.shape[:-2] for each in weights))
-    arrays = tuple(
-        each.detach().expand(*own, *each.shape[-2:]).reshape(-1, *each.shape[-2:]).contiguous()
-        for each in weights
+@dataclass(frozen=True, kw_only=True)
+class Flat:
+    """Weights as compiled code takes them.
+
+    Attributes:
+        weights: for each offset `[matrices, height - |down|, width - |right|]`.
+        which: the matrix of each problem.
+        sizes: height, width and labels; then down, right and 0 for each offset.
+    """
+
+    weights: tuple[Array, ...]
+    which: Array
+    sizes: Array
+
+
+def flatten(grid: GridNeighbours, lead: tuple[int, ...], labels: int) -> Flat:
+    """Weights for problems of the shape `lead`, without copies where none are needed."""
+    own = common_shape(*(each.shape[:-2] for each in grid.weights))
+    count = math.prod(own)
+    weights = tuple(
+        each.detach().expand(*own, *each.shape[-2:]).reshape(count, *each.shape[-2:]).contiguous()
+        for each in grid.weights
     )
-    count = torch.Size(own).numel()
-    index = np.broadcast_to(np.arange(count).reshape(own), lead).reshape(-1)
-    return tuple(each.numpy() for each in arrays), np.ascontiguousarray(index)
+    which = np.broadcast_to(np.arange(count).reshape(own), lead).reshape(-1)
+    height, width = grid.pixel_shape
+    return Flat(
+        weights=tuple(each.numpy() for each in weights),
+        which=np.ascontiguousarray(which),
+        sizes=np.array([(height, width, labels), *((dy, dx, 0) for dy, dx in grid.offsets)]),
+    )
 
 
 def product_with_others(
-    weights: Sequence[Float[Tensor, "..."]],
-    offsets: Sequence[tuple[int, int]],
+    grid: GridNeighbours,
     x: Float[Tensor, "... labels height width"],
     scale: Float[Tensor, "..."],
 ) -> Float[Tensor, "*lead labels height width"]:
-    """λx_k + Ψ(S - x_k), S the sum over labels.
-
-    Args:
-        weights: Ψ, per offset `[*batch, height - |dy|, width - |dx|]`.
-        offsets: (down, right) of each.
-        x: its leading dimensions broadcast against those of the weights and of λ.
-        scale: λ.
-    """
+    """λx_k + Ψ(S - x_k), S the sum over labels; leading dimensions of all three broadcast."""
     event = x.shape[-3:]
-    own = common_shape(*(each.shape[:-2] for each in weights))
+    own = common_shape(*(each.shape[:-2] for each in grid.weights))
     lead = common_shape(x.shape[:-3], own, scale.shape)
-    problems = torch.Size(lead).numel()
-    count = torch.Size(own).numel()
-    arrays = tuple(
-        each.detach().expand(*own, *each.shape[-2:]).reshape(count, *each.shape[-2:]).contiguous()
-        for each in weights
-    )
-    which = np.broadcast_to(np.arange(count).reshape(own), lead).reshape(problems)
-    given = x.detach().expand(*lead, *event).reshape(problems, event.numel()).contiguous()
+    flat = flatten(grid, lead, event[0])
+    given = x.detach().expand(*lead, *event).reshape(-1, math.prod(event)).contiguous()
+    scales = scale.detach().expand(lead).reshape(-1).contiguous()
     product = torch.empty_like(given)
     _run_others(
-        product.numpy(),
-        given.numpy(),
-        scale.detach().expand(lead).reshape(problems).contiguous().numpy(),
-        tuple(each.numpy() for each in arrays),
-        np.ascontiguousarray(which),
-        np.array([(*event[1:], event[0])[:3], *((dy, dx, 0) for dy, dx in offsets)]),
+        product.numpy(), given.numpy(), scales.numpy(), flat.weights, flat.which, flat.sizes
     )
     return product.reshape(*lead, *event)

@@ -21,7 +21,7 @@ from groundstate_gcrf.energies.block_kernel import block_product, serves
 from groundstate_gcrf.energies.graph import GraphMatrix, bound_coupling
 from groundstate_gcrf.energies.guard import radius_bound
 from groundstate_gcrf.energies.matrix import spread
-from groundstate_gcrf.structure import common_shape
+from groundstate_gcrf.structure import GridNeighbours, common_shape
 
 Connectivity = Literal[4, 8, 12]
 OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
@@ -69,8 +69,14 @@ class GridCoupling:
         self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
     ) -> Float[Tensor, "..."]:
         if grid_kernel.serves((*self.weights, scale), x):
-            return grid_kernel.product_with_others(self.weights, _offsets(self.weights), x, scale)
+            return grid_kernel.product_with_others(self.neighbours, x, scale)
         return torch.addcmul(self.apply_to_others(x), spread(scale, 3), x)
+
+    @property
+    def neighbours(self) -> GridNeighbours:
+        return GridNeighbours(
+            offsets=_offsets(self.weights), weights=self.weights, pixel_shape=self.pixel_shape
+        )
 
     def diagonal(self) -> Float[Tensor, "..."]:
         return self.weights[0].new_zeros(self.pixel_shape)

@@ -6,6 +6,7 @@ eigenvalues μ of Ψ, so A is positive definite if and only if -λ / (L - 1) < �
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from groundstate.energy import Views
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.energies.matrix import spread
-from groundstate_gcrf.structure import PottsStructure, common_shape
+from groundstate_gcrf.structure import GridNeighbours, PottsStructure, common_shape
 
 
 @runtime_checkable
@@ -62,13 +63,18 @@ class Coupling(Protocol):
 
 
 @runtime_checkable
-class FusedCoupling(Coupling, Protocol):
-    """Ψ that does the whole product of a `PottsMatrix` in one pass over memory."""
+class NeighbourCoupling(Coupling, Protocol):
+    """Ψ on a pixel grid, which does the whole product of a `PottsMatrix` in one pass."""
 
     def apply_to_others_and_add(
         self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
     ) -> Float[Tensor, "..."]:
         """λx_k + Ψ(S - x_k) for each column k; λ broadcasts to the batch."""
+        ...
+
+    @property
+    def neighbours(self) -> GridNeighbours:
+        """Ψ as weights between the pixels of a grid."""
         ...
 
 
@@ -96,10 +102,15 @@ class PottsMatrix:
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         """Λx_k + Ψ(S - x_k): the sum S over labels once, not one product per pair of labels."""
-        if isinstance(self.coupling, FusedCoupling):
-            return self.coupling.apply_to_others_and_add(x, self.scale)
+        if self._fused is not None:
+            return self._fused.apply_to_others_and_add(x, self.scale)
         scale = spread(self.scale, len(self.event_shape))
         return torch.addcmul(self.coupling.apply_to_others(x), scale, x)
+
+    @cached_property
+    def _fused(self) -> NeighbourCoupling | None:
+        """The coupling, if it is one: asked once, for looking at protocols is slow."""
+        return self.coupling if isinstance(self.coupling, NeighbourCoupling) else None
 
     def diagonal(self) -> Float[Tensor, "..."]:
         # a label is not coupled with itself, so Ψ plays no part
@@ -131,6 +142,7 @@ class PottsMatrix:
             scale=self.scale,
             factor=None if factor is None else factor.flatten(-dimensions),
             sparse=coupling.sparse,
+            neighbours=None if self._fused is None else self._fused.neighbours,
         )
 
     def _sparse(self) -> SparseMatrix:

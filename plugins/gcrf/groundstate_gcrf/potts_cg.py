@@ -1,0 +1,227 @@
+"""`solver/potts-cg`: (J - I) ⊗ Ψ + λI by conjugate gradients on the mean and on the deviations.
+
+J has the mean over labels as its eigenvector, so with m = mean_k b_k (Gaussian CRF spec §3.2)
+
+    x_k = (λI + (L - 1)Ψ)⁻¹ m + (λI - Ψ)⁻¹ (b_k - m),
+
+and instead of one system over all labels with the eigenvalues of both, there are independent ones
+over the pixels. Only the mean meets λI + (L - 1)Ψ, which is the one that is badly conditioned: its
+iterations cost 1/L of those of the whole system, and the deviations need few.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, cast
+
+import numpy as np
+import torch
+from annotated_types import Ge
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from groundstate.energy import Energy, view
+from groundstate.solver import Deadline, State
+from groundstate.space import Layout
+from groundstate.status import Status
+from groundstate.views import Quadratic
+from groundstate_gcrf.energies import grid_kernel
+from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
+from groundstate_gcrf.potts_kernel import MARGIN, solve_problems  # pyright: ignore[reportUnknownVariableType]
+from groundstate_gcrf.structure import PottsStructure
+
+_solve_problems = cast(Any, solve_problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PottsCGState(State):
+    """State of conjugate gradients on mean and deviations.
+
+    Attributes:
+        remainder: b - Ax.
+        outcome: `Status` of each problem.
+        iterations: of each problem, the most of any label, all steps together.
+    """
+
+    remainder: Float[Tensor, "..."]
+    outcome: Int[Tensor, "*batch"]
+    iterations: Int[Tensor, "*batch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PottsConjugateGradients:
+    """Minimises E(x) = ½xᵀAx - bᵀx + c for an A that couples labels by one Ψ.
+
+    One step solves for the remainder b - Ax, by at most `iterations` iterations per label, and
+    recomputes it. A problem ends CONVERGED, STALLED (its residual no longer halves), INDEFINITE
+    (pᵀAp ≤ 0 up to rounding) or DIVERGED. Compiled code does it where Ψ is a pixel grid, on CPU.
+
+    Attributes:
+        tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem.
+        iterations: in a step, for each label.
+    """
+
+    tolerance: Annotated[float, Ge(0)] = 1e-6
+    iterations: Annotated[int, Ge(1)] = 1000
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance must be at least 0, got {self.tolerance}")
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {self.iterations}")
+
+    @torch.no_grad()
+    def init(
+        self, energy: Energy, x0: Shaped[Tensor, "..."] | None, rng: torch.Generator
+    ) -> PottsCGState:
+        quadratic, layout = view(energy, Quadratic), energy.space.layout
+        linear = quadratic.linear.detach().expand(layout.shape)
+        scale, size = scale_of(layout, linear)
+        outcome = first_verdict(layout, quadratic, size)
+        x = torch.zeros_like(linear)
+        if x0 is not None:
+            x = torch.where(layout.expand(size == 0), x, x0)
+        state = PottsCGState(
+            x=x, remainder=linear, outcome=outcome, iterations=torch.zeros_like(outcome)
+        )
+        return self._judged(energy, state, scale, known=x0 is None)
+
+    @torch.no_grad()
+    def step(self, energy: Energy, state: PottsCGState, deadline: Deadline) -> PottsCGState:
+        layout = energy.space.layout
+        linear = view(energy, Quadratic).linear.detach().expand(layout.shape)
+        scale, _ = scale_of(layout, linear)
+        spread = layout.expand(scale)
+        goal = self.tolerance * norm(layout, spread * linear)
+        potts = view(energy, PottsStructure)
+        running = state.outcome == Status.RUNNING
+        right = torch.where(layout.expand(running), spread * state.remainder, 0.0)
+        if _fits(potts, right):
+            found = _compiled(potts, right, goal, self.iterations)
+        else:
+            found = _in_torch(potts, layout, right, goal, self.iterations, deadline)
+        change, verdict, done = found
+        x = state.x + torch.where(layout.expand(running), change / spread, 0.0)
+        lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
+        verdict = verdict.masked_fill(lost, int(Status.DIVERGED))
+        keep = layout.expand(verdict != Status.RUNNING)
+        after = PottsCGState(
+            x=torch.where(keep, state.x, x),
+            remainder=state.remainder,
+            outcome=torch.where(running, verdict, state.outcome),
+            iterations=state.iterations + torch.where(running, done, 0),
+        )
+        after = self._judged(energy, after, scale, known=False)
+        assert after.residual is not None and state.residual is not None
+        slow = (after.residual > 0.5 * state.residual) & (done < self.iterations)
+        stalled = (after.outcome == Status.RUNNING) & slow
+        return replace(after, outcome=after.outcome.masked_fill(stalled, int(Status.STALLED)))
+
+    def status(self, state: PottsCGState) -> Int[Tensor, "*batch"]:
+        return state.outcome
+
+    def _judged(
+        self, energy: Energy, state: PottsCGState, scale: Float[Tensor, "*batch"], *, known: bool
+    ) -> PottsCGState:
+        """The state with its true remainder, and each problem judged by it."""
+        quadratic, layout = view(energy, Quadratic), energy.space.layout
+        linear = quadratic.linear.detach().expand(layout.shape)
+        left = state.remainder if known else linear - quadratic.matvec(state.x)
+        spread = layout.expand(scale)
+        size = norm(layout, spread * linear)
+        residual = norm(layout, spread * left) / torch.where(size > 0, size, 1.0)
+        running = state.outcome == Status.RUNNING
+        outcome = state.outcome.masked_fill(
+            running & (residual <= self.tolerance), int(Status.CONVERGED)
+        )
+        value, bound = claims(layout, quadratic, state.x, left)
+        most = float(state.iterations.max()) if state.iterations.numel() else 0.0
+        return replace(
+            state,
+            remainder=left,
+            outcome=outcome,
+            energy=value,
+            bound=bound,
+            residual=residual,
+            stats={"iterations": most},
+        )
+
+
+Found = tuple[Float[Tensor, "..."], Int[Tensor, "*batch"], Int[Tensor, "*batch"]]
+"""A correction of every problem, RUNNING or what is wrong with it, and its iterations."""
+
+
+def _fits(potts: PottsStructure, right: Tensor) -> bool:
+    grid = potts.neighbours
+    return grid is not None and grid_kernel.serves((*grid.weights, potts.scale), right)
+
+
+def _compiled(potts: PottsStructure, right: Tensor, goal: Tensor, count: int) -> Found:
+    grid, batch, labels = potts.neighbours, tuple(goal.shape), potts.labels
+    assert grid is not None
+    flat = grid_kernel.flatten(grid, batch, labels)
+    b = right.reshape(goal.numel(), labels, -1).numpy().copy()
+    x = np.empty_like(b)
+    scales = potts.scale.detach().expand(batch).reshape(-1).contiguous().numpy()
+    goals = (goal.double() ** 2).reshape(-1).contiguous().numpy()
+    status, done = (np.zeros(len(b), dtype=np.int64) for _ in range(2))
+    epsilon = torch.finfo(right.dtype).eps
+    common = (x, b, scales, goals, flat.weights, flat.which, flat.sizes, status, done)
+
+    def run(problems: Any) -> None:
+        _solve_problems(problems, *common, epsilon, count)
+
+    threads = min(torch.get_num_threads(), len(b))
+    shares = [np.arange(first, len(b), threads) for first in range(threads)]
+    if threads > 1:
+        # plain threads, for the kernel holds no lock: no second thread pool beside torch's
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, shares))
+    elif shares:
+        run(shares[0])
+    verdict, iterations = (torch.from_numpy(each).reshape(batch) for each in (status, done))
+    return torch.from_numpy(x).reshape(right.shape), verdict, iterations
+
+
+def _in_torch(
+    potts: PottsStructure,
+    layout: Layout,
+    right: Tensor,
+    goal: Tensor,
+    count: int,
+    deadline: Deadline,
+) -> Found:
+    """The mean and all deviations as labels + 1 problems, side by side."""
+    batch, labels = layout.batch_shape, potts.labels
+    rows = right.reshape(*batch, labels, -1)
+    mean = rows.mean(-2, keepdim=True)
+    remainder = torch.cat([mean, rows - mean], -2)
+    factors = torch.full((labels + 1, 1), -1.0, dtype=right.dtype, device=right.device)
+    factors[0] = labels - 1
+    scale = potts.scale.detach()[..., None, None]
+    limit = goal[..., None] ** 2 * (0.5 * MARGIN / labels)
+    epsilon = torch.finfo(right.dtype).eps
+    x, direction = torch.zeros_like(remainder), remainder
+    square = remainder.square().sum(-1)
+    verdict = torch.zeros(square.shape, dtype=torch.int64, device=right.device)
+    done = torch.zeros_like(verdict)
+    for _ in range(count):
+        moving = (verdict == Status.RUNNING) & (square > limit)
+        if deadline.passed or not bool(moving.any()):
+            break
+        product = scale * direction + factors * potts.apply(direction)
+        curvature = (direction * product).sum(-1)
+        size = (scale * direction.square()).sum(-1)
+        finite = curvature.isfinite() & size.isfinite()
+        indefinite = moving & (curvature <= epsilon * size)
+        verdict = verdict.masked_fill(indefinite, int(Status.INDEFINITE))
+        verdict = verdict.masked_fill(moving & ~finite, int(Status.DIVERGED))
+        moving = moving & (verdict == Status.RUNNING)
+        alpha = torch.where(moving, square / torch.where(moving, curvature, 1.0), 0.0)[..., None]
+        x, remainder = x + alpha * direction, remainder - alpha * product
+        fresh = torch.where(moving, remainder.square().sum(-1), square)
+        beta = torch.where(moving, fresh / torch.where(moving, square, 1.0), 0.0)[..., None]
+        direction, square = remainder + beta * direction, fresh
+        done = done + moving
+    deviations = x[..., 1:, :]
+    x = x[..., :1, :] + deviations - deviations.mean(-2, keepdim=True)
+    return x.reshape(right.shape), verdict.amax(-1), done.amax(-1)
