@@ -35,6 +35,6 @@ def groundstate_components() -> Iterable[Component]:
         target="groundstate_dense_crf.crf_as_rnn:CrfAsRnn",
         summary="steps of dense mean field as layers, with weights and compatibility learned",
         source="Zheng et al.: Conditional Random Fields as Recurrent Neural Networks (2015)",
-        gives=("Density", "FactorGraph"),
+        gives=("FactorGraph",),
         examples="groundstate_dense_crf.examples:crfs_as_rnn",
     )

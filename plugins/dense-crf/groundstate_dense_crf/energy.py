@@ -50,19 +50,8 @@ class DenseCrf:
     weights: Float[Tensor, "*weights filters"]
 
     def __post_init__(self) -> None:
-        labels = self.unary.shape[-1]
-        if self.unary.dim() < 3 or labels < 1:
-            raise ValueError(
-                "`unary` must be [*batch, height, width, labels] with at least one label, got "
-                f"{tuple(self.unary.shape)}"
-            )
         if not bool(self.unary.isfinite().all()):
             raise ValueError("`unary` must be finite; to forbid a label, give it a large cost")
-        if tuple(self.compatibility.shape) != (labels, labels):
-            raise ValueError(
-                f"`compatibility` must be [labels, labels] = {(labels, labels)}, got "
-                f"{tuple(self.compatibility.shape)}"
-            )
         # a sum of products of transposed factors may differ in the last place
         if not bool(torch.isclose(self.compatibility, self.compatibility.mT).all()):
             raise ValueError(
@@ -115,9 +104,9 @@ class DenseCrf:
 
 def dense_crf(
     *,
-    unary: Float[Tensor, "*batch height width labels"],
-    image: Shaped[Tensor, "*batch height width channels"],
-    compatibility: Float[Tensor, "labels labels"] | None = None,
+    unary: Float[Tensor, "..."],
+    image: Shaped[Tensor, "..."],
+    compatibility: Float[Tensor, "..."] | None = None,
     appearance_weight: float | Tensor = 10.0,
     appearance_position: Annotated[float, Gt(0)] | Tensor = 80.0,
     appearance_colour: Annotated[float, Gt(0)] | Tensor = 0.05,
@@ -132,9 +121,10 @@ def dense_crf(
     gradients then, as do `unary`, `image` and `compatibility`.
 
     Args:
-        unary: cost of each label of each pixel, in nats.
-        image: the photo, in any unit.
-        compatibility: μ, what unequal labels cost; None is 1 for unequal and 0 for equal ones.
+        unary: cost of each label of each pixel, in nats, `[*batch, height, width, labels]`.
+        image: the photo, `[*batch, height, width, channels]`, in any unit.
+        compatibility: μ, what labels cost together, `[labels, labels]` and symmetric; None is 1 for
+            unequal and 0 for equal ones.
         appearance_weight: w₁, in nats.
         appearance_position: θ_α, in pixels.
         appearance_colour: θ_β, in units of `image`: 0.05 suits colours from 0 to 1.
@@ -151,6 +141,14 @@ def dense_crf(
             f"must agree but for their last axes; got {tuple(unary.shape)} and "
             f"{tuple(image.shape)}"
         )
+    labels = unary.shape[-1]
+    if compatibility is None:
+        compatibility = 1 - torch.eye(labels, dtype=unary.dtype, device=unary.device)
+    if labels < 1 or tuple(compatibility.shape) != (labels, labels):
+        raise ValueError(
+            f"`compatibility` must be [labels, labels] = {(labels, labels)} with at least one "
+            f"label, got {tuple(compatibility.shape)}"
+        )
     photo = image if image.is_floating_point() else image.to(unary.dtype)
     appearance = pixel_features(photo, appearance_position, appearance_colour)
     smoothness = pixel_features(photo, smoothness_position)
@@ -158,8 +156,6 @@ def dense_crf(
         torch.as_tensor(weight, dtype=unary.dtype, device=unary.device)
         for weight in (appearance_weight, smoothness_weight)
     ]
-    if compatibility is None:
-        compatibility = 1 - torch.eye(unary.shape[-1], dtype=unary.dtype, device=unary.device)
     return DenseCrf(
         unary=unary,
         compatibility=compatibility.to(unary.dtype),

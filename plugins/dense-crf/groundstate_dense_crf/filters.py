@@ -122,7 +122,9 @@ def pixel_features(
     position: float | Float[Tensor, "..."],
     colour: float | Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "*batch pixels d"]:
-    """Row and column over `position`, and the colours over `colour` unless that is None.
+    """Column and row over `position`, and the colours over `colour` unless that is None.
+
+    In this order, because a lattice is not the same in all directions, and others have it so.
 
     Args:
         image: the photo, of a floating-point type.
@@ -132,7 +134,8 @@ def pixel_features(
     *batch, height, width, _ = image.shape
     rows = torch.arange(height, device=image.device, dtype=image.dtype)
     columns = torch.arange(width, device=image.device, dtype=image.dtype)
-    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
+    down, right = torch.meshgrid(rows, columns, indexing="ij")
+    grid = torch.stack([right, down], -1).flatten(0, 1)
     features = (grid / _per_problem(position, image)).expand(*batch, height * width, 2)
     if colour is None:
         return features

@@ -10,7 +10,6 @@ from torch import Tensor
 from groundstate.energy import Views
 from groundstate.factors import FactorGraph
 from groundstate.space import Discrete
-from groundstate.views import Density
 from groundstate_mrf.groups.tables import TableGroup
 
 
@@ -36,10 +35,7 @@ class IndependentLabels:
 
     @property
     def views(self) -> Views:
-        return {
-            FactorGraph: lambda: self.graph,
-            Density: lambda: Density(log_prob=lambda x: -self(x)),
-        }
+        return {FactorGraph: lambda: self.graph}
 
     @property
     def graph(self) -> FactorGraph:
