@@ -38,7 +38,7 @@ from threadpoolctl import threadpool_limits
 
 from groundstate.solving import solve
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
-from groundstate_gcrf.preconditioner import Name
+from groundstate_gcrf.preconditioners.making import Name
 
 TOLERANCE = 1e-8
 LIMIT = 50_000

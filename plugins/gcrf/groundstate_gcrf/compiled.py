@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from groundstate.solver import Deadline
 from groundstate.status import Status
+from groundstate_gcrf.preconditioners.diagonal import Diagonal
+from groundstate_gcrf.preconditioners.multigrid import Multigrid, starts
 from groundstate_gcrf.recurrence import Recurrence
 from groundstate_gcrf.stencil_kernel import advance  # pyright: ignore[reportUnknownVariableType]
 from groundstate_gcrf.structure import GridStencil, common_shape
@@ -21,6 +22,10 @@ Array = NDArray[Any]
 _advance = cast(Callable[..., None], advance)
 _WORK = 100_000_000
 """Entry updates between two looks at the deadline, a fifth of a second or so."""
+_CYCLE = 10
+"""What a multigrid cycle costs, in iterations without one."""
+_LEAST = 16
+"""Iterations with cycles before a look: each look costs one more cycle."""
 
 
 def fits(recurrence: Recurrence, stencil: GridStencil) -> bool:
@@ -36,32 +41,31 @@ def fits(recurrence: Recurrence, stencil: GridStencil) -> bool:
 def iterate_compiled(
     recurrence: Recurrence,
     stencil: GridStencil,
-    inverse: Float[Tensor, "..."],
+    preconditioner: Diagonal | Multigrid,
     count: int,
     deadline: Deadline,
 ) -> Recurrence:
-    """What `groundstate_gcrf.recurrence.iterate` does, with a diagonal preconditioner `inverse`."""
+    """What `groundstate_gcrf.recurrence.iterate` does, for the matrices of a stencil."""
     batch = recurrence.outcome.shape
     height, width = recurrence.x.shape[-2:]
-    inverse = inverse.expand(common_shape(inverse.shape, (height, width)))
-    flat = [_flatten(part.detach(), batch) for part in _parts(inverse, stencil)]
-    matrices = tuple(array for array, _ in flat)
-    which = np.stack([index for _, index in flat], axis=-1)
+    flat = _matrices(stencil, preconditioner, batch, (height, width), recurrence.x.dtype)
     moving = (recurrence.x, recurrence.remainder, recurrence.direction)
     fields = tuple(each.detach().reshape(-1, height, width).numpy().copy() for each in moving)
-    scalars = (recurrence.beta, recurrence.energy_norm, recurrence.scale, recurrence.goal)
+    scalars = (recurrence.beta, recurrence.scale, recurrence.goal, torch.zeros(batch))
     numbers = np.stack([each.reshape(-1).double().numpy() for each in scalars], axis=-1)
-    numbers = np.concatenate([numbers, np.zeros_like(numbers[:, :1])], axis=-1)
     status = recurrence.outcome.reshape(-1).numpy().copy()
     iterations = recurrence.iterations.reshape(-1).numpy().copy()
     epsilon = torch.finfo(recurrence.x.dtype).eps
     while count > 0 and not deadline.passed:
-        eager = np.flatnonzero((status == Status.RUNNING) & (numbers[:, 4] == 0))
+        wanting = (status == Status.RUNNING) & (numbers[:, 3] == 0) & ~np.isnan(numbers[:, 0])
+        eager = np.flatnonzero(wanting)
         if not eager.size:
             break
-        share = max(1, min(count, _WORK // (eager.size * height * width)))
-        common = (which, fields, matrices, numbers, status, iterations, epsilon, share)
-        _in_threads(eager, common)
+        share = _WORK // (eager.size * height * width)
+        share = max(_LEAST, share // _CYCLE) if flat.sizes.size else max(1, share)
+        share = min(count, share)
+        common = (flat.which, fields, flat.matrices, flat.grids, flat.sizes)
+        _in_threads(eager, (*common, numbers, status, iterations, epsilon, share))
         count -= share
     x, remainder, direction = (
         torch.from_numpy(each).reshape(recurrence.x.shape) for each in fields
@@ -76,10 +80,51 @@ def iterate_compiled(
         remainder=remainder,
         direction=direction,
         beta=back(numbers[:, 0], recurrence.beta),
-        energy_norm=back(numbers[:, 1], recurrence.energy_norm),
         outcome=back(status, recurrence.outcome),
         iterations=back(iterations, recurrence.iterations),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Matrices:
+    """What the kernel reads, as `advance` in `groundstate_gcrf.stencil_kernel` wants it."""
+
+    which: Array
+    matrices: tuple[Array, ...]
+    grids: Array
+    sizes: Array
+
+
+def _matrices(
+    stencil: GridStencil,
+    preconditioner: Diagonal | Multigrid,
+    batch: torch.Size,
+    event: tuple[int, int],
+    dtype: torch.dtype,
+) -> _Matrices:
+    if isinstance(preconditioner, Multigrid):
+        inverse, grids = torch.ones(1, event[1], dtype=dtype), preconditioner.numbers
+        sizes = _sizes(preconditioner)
+    else:
+        inverse = preconditioner.inverse
+        inverse = inverse.expand(common_shape(inverse.shape, event))
+        grids, sizes = torch.zeros(0, dtype=dtype), np.zeros((0, 4), dtype=np.int64)
+    parts = (stencil.diagonal, stencil.right, stencil.down, inverse)
+    flat = [_flatten(part.detach(), batch, 2) for part in parts]
+    flat.append(_flatten(grids.detach(), batch, 1))
+    return _Matrices(
+        which=np.stack([index for _, index in flat], axis=-1),
+        matrices=tuple(array for array, _ in flat[:4]),
+        grids=flat[4][0],
+        sizes=sizes,
+    )
+
+
+def _sizes(multigrid: Multigrid) -> Array:
+    """Of each grid: height, width, where it starts, and where in a space for two fields each."""
+    sizes = np.array(multigrid.sizes, dtype=np.int64)
+    fields = 2 * sizes.prod(axis=1)
+    return np.column_stack([sizes, starts(multigrid.sizes), fields.cumsum() - fields])
 
 
 def _in_threads(problems: Array, common: tuple[Any, ...]) -> None:
@@ -94,13 +139,9 @@ def _in_threads(problems: Array, common: tuple[Any, ...]) -> None:
             job.result()
 
 
-def _parts(inverse: Tensor, stencil: GridStencil) -> tuple[Tensor, ...]:
-    return inverse, stencil.diagonal, stencil.right, stencil.down
-
-
-def _flatten(part: Tensor, batch: torch.Size) -> tuple[Array, Array]:
-    """The different matrices of a part, and which of them each problem has."""
-    own = part.shape[:-2]
+def _flatten(part: Tensor, batch: torch.Size, axes: int) -> tuple[Array, Array]:
+    """The different matrices of a part with so many axes, and which of them each problem has."""
+    own, shape = part.shape[: part.dim() - axes], part.shape[part.dim() - axes :]
     index = torch.arange(own.numel()).reshape(own).expand(batch)
-    values = part.reshape(own.numel(), *part.shape[-2:]).contiguous()
+    values = part.reshape(own.numel(), *shape).contiguous()
     return values.numpy(), index.reshape(-1).numpy()

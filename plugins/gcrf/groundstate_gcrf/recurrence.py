@@ -1,14 +1,15 @@
 """The recurrence of conjugate gradients, for many problems at once, in plain torch.
 
 Algorithm 2 of the Gaussian CRF spec (§4.3), preconditioned. Every problem has its own step length;
-one that is done takes steps of length 0, so its configuration stays bit for bit what it was.
+one that is done takes steps of length 0, so its configuration stays bit for bit what it was. One
+whose numbers break down goes no further: the solver starts it afresh from its true remainder.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from groundstate.solver import Deadline
@@ -28,8 +29,8 @@ class Recurrence:
         x: the configuration.
         remainder: scale · (b - Ax), as the recurrence knows it, without recomputing.
         direction: the last search direction.
-        beta: how much of it goes into the next one; 0 starts afresh.
-        energy_norm: ρ = rᵀM⁻¹r.
+        beta: how much of it goes into the next one; 0 starts afresh; NaN where the recurrence has
+            broken down, because rᵀM⁻¹r or pᵀAp was no positive, finite number.
         scale: a power of 2 that brings the largest entry of b near 1, so that no right-hand side is
             too small or too large to square.
         reference: scale · ‖b‖, or 1 where b = 0.
@@ -42,7 +43,6 @@ class Recurrence:
     remainder: Float[Tensor, "..."]
     direction: Float[Tensor, "..."]
     beta: Float[Tensor, "*batch"]
-    energy_norm: Float[Tensor, "*batch"]
     scale: Float[Tensor, "*batch"]
     reference: Float[Tensor, "*batch"]
     goal: Float[Tensor, "*batch"]
@@ -60,45 +60,62 @@ def iterate(
 ) -> Recurrence:
     """At most `count` iterations; problems that reach their goal stop there and stay RUNNING."""
     eager = recurrence.outcome == Status.RUNNING
+    preconditioned = precondition(recurrence.remainder)
+    now = _Pass(recurrence=recurrence, eager=eager, preconditioned=preconditioned)
     for done in range(count):
-        if done % _LOOK_EVERY == 0 and (deadline.passed or not bool(eager.any())):
+        if done % _LOOK_EVERY == 0 and (deadline.passed or not bool(now.eager.any())):
             break
-        recurrence, eager = _advance(recurrence, eager, quadratic, layout, precondition)
-    return recurrence
+        now = _advance(now, quadratic, layout, precondition)
+    return now.recurrence
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pass:
+    """The recurrence, which problems want another iteration, and M⁻¹r."""
+
+    recurrence: Recurrence
+    eager: Bool[Tensor, "*batch"]
+    preconditioned: Float[Tensor, "..."]
 
 
 def _advance(
-    now: Recurrence,
-    eager: Tensor,
+    before: _Pass,
     quadratic: Quadratic,
     layout: Layout,
     precondition: Callable[[Tensor], Tensor],
-) -> tuple[Recurrence, Tensor]:
-    """One iteration, and which problems still want another."""
-    preconditioned = precondition(now.remainder)
-    direction = torch.addcmul(preconditioned, layout.expand(now.beta), now.direction)
+) -> _Pass:
+    """One iteration of those that want it."""
+    now, eager = before.recurrence, before.eager
+    energy_norm = layout.dot(now.remainder, before.preconditioned)
+    direction = torch.addcmul(before.preconditioned, layout.expand(now.beta), now.direction)
     product = quadratic.matvec(direction)
     curvature = layout.dot(direction, product)
     verdict = judge(curvature, layout.dot(quadratic.diagonal * direction, direction).detach())
-    moving = eager & (verdict == Status.RUNNING)
-    alpha = torch.where(moving, now.energy_norm / torch.where(moving, curvature, 1.0), 0.0)
+    verdict = verdict.masked_fill(~energy_norm.detach().isfinite(), int(Status.DIVERGED))
+    # what is not finite may be the fault of the directions before: only the first one is proof
+    broken = ((verdict == Status.DIVERGED) & (now.beta != 0)) | (energy_norm <= 0)
+    verdict = verdict.masked_fill(broken, int(Status.RUNNING))
+    moving = eager & ~broken & (verdict == Status.RUNNING)
+    alpha = torch.where(moving, energy_norm / torch.where(moving, curvature, 1.0), 0.0)
+    where = layout.expand(moving)
     x = torch.addcmul(now.x, layout.expand(alpha / now.scale), direction)
     remainder = torch.addcmul(now.remainder, layout.expand(alpha), product, value=-1)
-    energy_norm = layout.dot(remainder, precondition(remainder))
-    going = moving & (now.energy_norm > 0)
-    beta = torch.where(going, energy_norm / torch.where(going, now.energy_norm, 1.0), 0.0)
+    remainder = torch.where(where, remainder, now.remainder)
+    preconditioned = precondition(remainder)
+    following = layout.dot(remainder, preconditioned)
+    beta = torch.where(moving, following / torch.where(moving, energy_norm, 1.0), now.beta)
     norm = layout.dot(remainder, remainder).detach().sqrt()
     advanced = replace(
         now,
-        x=x,
+        x=torch.where(where, x, now.x),
         remainder=remainder,
-        direction=direction,
-        beta=torch.where(moving, beta, now.beta),
-        energy_norm=torch.where(moving, energy_norm, now.energy_norm),
+        direction=torch.where(where, direction, now.direction),
+        beta=beta.masked_fill(eager & broken, float("nan")),
         outcome=torch.where(eager, verdict, now.outcome),
         iterations=now.iterations + moving.to(now.iterations.dtype),
     )
-    return advanced, moving & ~(norm <= now.goal)
+    wanting = moving & ~(norm <= now.goal)
+    return _Pass(recurrence=advanced, eager=wanting, preconditioned=preconditioned)
 
 
 def judge(

@@ -3,6 +3,7 @@
 One iteration in torch makes some 25 passes over memory; here two fused sweeps over the rows make
 15, each row of which stays in the first-level cache, and a problem does all its iterations before
 the next one begins, so that it stays in the last-level cache. Inner products are summed in float64.
+A diagonal preconditioner is fused into the sweeps; multigrid is a cycle between them.
 """
 
 import typing
@@ -13,6 +14,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from groundstate.status import Status
+from groundstate_gcrf.preconditioners.cycle_kernel import (
+    cycle,  # pyright: ignore[reportUnknownVariableType]
+)
 
 RUNNING, DIVERGED, INDEFINITE = int(Status.RUNNING), int(Status.DIVERGED), int(Status.INDEFINITE)
 Array = NDArray[Any]
@@ -25,12 +29,12 @@ _ORDER_FREE = {"reassoc", "contract", "nsz"}
 @typing.no_type_check
 def _direction_row(
     direction: Array,
-    remainder: Array,
+    source: Array,
     inverse: Array,
     beta: float,
 ) -> None:
     for j in range(direction.shape[0]):
-        direction[j] = inverse[j] * remainder[j] + beta * direction[j]
+        direction[j] = inverse[j] * source[j] + beta * direction[j]
 
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
@@ -82,27 +86,44 @@ def _update_row(
     return norm, energy_norm
 
 
+@njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
+@typing.no_type_check
+def _dot_row(left: Array, right: Array, inverse: Array) -> float:
+    total = 0.0
+    for j in range(left.shape[0]):
+        total += np.float64(left[j]) * np.float64(inverse[j] * right[j])
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+@typing.no_type_check
+def _dot(left: Array, right: Array, inverse: Array) -> float:
+    total, tall = 0.0, 1 if inverse.shape[0] > 1 else 0
+    for i in range(left.shape[0]):
+        total += _dot_row(left[i], right[i], inverse[i * tall])
+    return total
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 @typing.no_type_check
 def _directed_product(
     product: Array,
     direction: Array,
-    remainder: Array,
+    source: Array,
     inverse: Array,
-    diagonal: Array,
-    right: Array,
-    down: Array,
+    stencil: Arrays,
     zeros: Array,
     beta: float,
 ) -> tuple[float, float]:
-    """P ← M⁻¹r + βp and q ← Ap in one sweep; returns pᵀAp and pᵀDp."""
-    height = direction.shape[0]
-    _direction_row(direction[0], remainder[0], inverse[0], beta)
+    """P ← D⁻¹s + βp and q ← Ap in one sweep; returns pᵀAp and pᵀ diag(A) p."""
+    diagonal, right, down = stencil
+    height, tall = direction.shape[0], 1 if inverse.shape[0] > 1 else 0
+    _direction_row(direction[0], source[0], inverse[0], beta)
     curvature, magnitude = 0.0, 0.0
     for i in range(height):
         last = i + 1 == height
         if not last:
-            _direction_row(direction[i + 1], remainder[i + 1], inverse[i + 1], beta)
+            _direction_row(direction[i + 1], source[i + 1], inverse[(i + 1) * tall], beta)
         part, size = _product_row(
             product[i],
             direction[i - 1] if i > 0 else direction[i],
@@ -121,28 +142,35 @@ def _directed_product(
 @njit(cache=True, nogil=True, error_model="numpy")
 @typing.no_type_check
 def _advance_one(
-    x: Array,
-    remainder: Array,
-    direction: Array,
-    product: Array,
-    zeros: Array,
+    fields: Arrays,
+    stencil: Arrays,
     inverse: Array,
-    diagonal: Array,
-    right: Array,
-    down: Array,
+    grids: Array,
+    sizes: Array,
+    spaces: Arrays,
     numbers: Array,
     epsilon: float,
     count: int,
 ) -> tuple[int, int]:
     """At most `count` iterations of one problem; returns its status and how many it did."""
-    beta, energy_norm, scale, goal = numbers[0], numbers[1], numbers[2], numbers[3]
-    status, done = RUNNING, 0
-    cast = x.dtype.type
+    x, remainder, direction = fields
+    product, preconditioned, space, line, zeros = spaces
+    beta, scale, goal = numbers[0], numbers[1], numbers[2]
+    status, done, cast = RUNNING, 0, x.dtype.type
+    cycles = sizes.shape[0] > 0
+    source = preconditioned if cycles else remainder
+    if cycles:
+        cycle(source, remainder, stencil, grids, sizes, space, line)
+    energy_norm = _dot(remainder, source, inverse)
     for _ in range(count):
         curvature, magnitude = _directed_product(
-            product, direction, remainder, inverse, diagonal, right, down, zeros, cast(beta)
+            product, direction, source, inverse, stencil, zeros, cast(beta)
         )
-        if not (np.isfinite(curvature) and np.isfinite(magnitude)):
+        finite = np.isfinite(curvature) and np.isfinite(magnitude) and np.isfinite(energy_norm)
+        if energy_norm <= 0.0 or (not finite and beta != 0.0):
+            beta = np.nan  # broken down
+            break
+        if not finite:
             status = DIVERGED
             break
         if curvature <= epsilon * magnitude:
@@ -150,20 +178,24 @@ def _advance_one(
             break
         alpha = energy_norm / curvature
         step, alpha_cast = cast(alpha / scale), cast(alpha)
-        norm, fresh = 0.0, 0.0
+        norm, following, tall = 0.0, 0.0, 1 if inverse.shape[0] > 1 else 0
         for i in range(x.shape[0]):
             part, size = _update_row(
-                x[i], remainder[i], direction[i], product[i], inverse[i], step, alpha_cast
+                x[i], remainder[i], direction[i], product[i], inverse[i * tall], step, alpha_cast
             )
             norm += part
-            fresh += size
-        beta = fresh / energy_norm if energy_norm > 0.0 else 0.0
-        energy_norm = fresh
+            following += size
         done += 1
-        if np.sqrt(norm) <= goal:
-            numbers[4] = 1.0
+        there = np.sqrt(norm) <= goal
+        if cycles and not there:
+            cycle(source, remainder, stencil, grids, sizes, space, line)
+            following = _dot(remainder, source, inverse)
+        beta = following / energy_norm
+        energy_norm = following
+        if there:
+            numbers[3] = 1.0
             break
-    numbers[0], numbers[1] = beta, energy_norm
+    numbers[0] = beta
     return status, done
 
 
@@ -174,6 +206,8 @@ def advance(
     which: Array,
     fields: Arrays,
     matrices: Arrays,
+    grids: Array,
+    sizes: Array,
     numbers: Array,
     status: Array,
     iterations: Array,
@@ -184,30 +218,36 @@ def advance(
 
     Args:
         problems: which ones.
-        which: for each problem, which inverse diagonal, diagonal, right and down it has.
+        which: for each problem, which diagonal, right, down, inverse diagonal and grids it has.
         fields: x, remainder and direction, `[problems, height, width]` each.
-        matrices: inverse diagonals, diagonals, right and down weights.
-        numbers: beta, ρ, scale, goal of each problem, and whether it got there; float64.
+        matrices: diagonals, right and down weights, inverse diagonals of the preconditioner; those
+            may have a single row for all.
+        grids: `Multigrid.numbers` of each matrix.
+        sizes: of these grids, as `cycle` wants them; none where the preconditioner is diagonal.
+        numbers: beta, scale, goal of each problem, and whether it got there; float64.
         status: of each problem, written.
         iterations: of each problem, added to.
         epsilon: of the floating-point type.
         count: iterations at most.
     """
     xs, remainders, directions = fields
-    inverses, diagonals, rights, downs = matrices
-    product = np.empty_like(xs[0])
+    diagonals, rights, downs, inverses = matrices
+    product, preconditioned = np.empty_like(xs[0]), np.empty_like(xs[0])
+    count_of_space = 0
+    for k in range(sizes.shape[0]):
+        count_of_space += 2 * sizes[k, 0] * sizes[k, 1]
+    space = np.empty(count_of_space, dtype=xs.dtype)
     zeros = np.zeros(xs.shape[2], dtype=xs.dtype)
+    spaces = (product, preconditioned, space, np.empty_like(zeros), zeros)
     for problem in problems:
+        diagonal, right, down, inverse, grid = which[problem]
         status[problem], done = _advance_one(
-            xs[problem],
-            remainders[problem],
-            directions[problem],
-            product,
-            zeros,
-            inverses[which[problem, 0]],
-            diagonals[which[problem, 1]],
-            rights[which[problem, 2]],
-            downs[which[problem, 3]],
+            (xs[problem], remainders[problem], directions[problem]),
+            (diagonals[diagonal], rights[right], downs[down]),
+            inverses[inverse],
+            grids[grid],
+            sizes,
+            spaces,
             numbers[problem],
             epsilon,
             count,

@@ -20,7 +20,7 @@ from groundstate.testing.oracles import solve_densely
 from groundstate.unions import union
 from groundstate.views import Quadratic
 from groundstate_gcrf.conjugate_gradients import CGState, ConjugateGradients
-from groundstate_gcrf.preconditioner import Name
+from groundstate_gcrf.preconditioners.making import Name
 
 N = 30
 
