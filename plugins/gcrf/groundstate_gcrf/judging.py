@@ -24,7 +24,17 @@ def norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 def scale_of(
     layout: Layout, linear: Float[Tensor, "..."]
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """A power of 2 that brings the largest entry of each right-hand side near 1, and that entry."""
+    """A power of 2 that brings the largest entry of each right-hand side near 1, and that entry.
+
+    Raises:
+        TypeError: for a type too short to solve in.
+    """
+    if torch.finfo(linear.dtype).bits < 32:
+        # 11 bits of a sum over a pixel's neighbours leave no residual to judge by
+        raise TypeError(
+            f"a quadratic energy is solved in float32 or float64, got {linear.dtype}: move it with "
+            "`groundstate.to(energy, dtype=torch.float32)`"
+        )
     absolute = linear.abs()
     if layout.segments is not None:
         zeros = absolute.new_zeros(layout.batch_shape)

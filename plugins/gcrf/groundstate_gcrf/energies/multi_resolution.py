@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundstate_gcrf.energies.graph import GraphMatrix
-from groundstate_gcrf.energies.guard import Guard, refuse_indefinite, shrinking
+from groundstate_gcrf.energies.guard import Guard
+from groundstate_gcrf.energies.guarded import guarded
 from groundstate_gcrf.energies.label_grid import GridMatrix, flat_terms, grid_edges
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.structure import common_shape
@@ -63,16 +64,12 @@ def multi_resolution_gcrf(
         scale=scale,
         nodes=sum(height * width for height, width in sizes),
     )
-    if guard == "rescale":
-        factor = shrinking(matrix.radius(), scale)
-        matrix = replace(matrix, terms=spread(factor, 3) * matrix.terms)
-    energy = GaussianCrf(matrix=matrix, linear=torch.cat(linear, dim=-1))
-    if guard == "check":
-        refuse_indefinite(
-            energy,
-            'raise `diagonal`, make the terms smaller, or let `guard = "rescale"` shrink them',
-        )
-    return energy
+
+    def times(factor: Tensor) -> GraphMatrix:
+        return replace(matrix, terms=spread(factor, 3) * matrix.terms)
+
+    whole = torch.cat(linear, dim=-1)
+    return guarded(matrix, whole, scale, guard, radius=matrix.radius, times=times)
 
 
 def potts_blocks(weights: Float[Tensor, "..."], labels: int) -> Float[Tensor, "..."]:

@@ -4,23 +4,20 @@ E(x) = ½xᵀ(A + λI)x - bᵀx with A on the edges of a graph (Chandra and Kokk
 spec §2, §3). Nothing in the model makes it positive definite: see `guard`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from annotated_types import Gt
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundstate_gcrf.energies.graph import GraphCoupling, GraphMatrix
-from groundstate_gcrf.energies.guard import Guard, refuse_indefinite, shrinking
+from groundstate_gcrf.energies.guard import Guard
+from groundstate_gcrf.energies.guarded import guarded
 from groundstate_gcrf.energies.label_grid import GridCoupling, GridMatrix
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.energies.potts import PottsMatrix
-
-_ADVICE = (
-    'raise `diagonal`, make the pairwise terms smaller, or let `guard = "rescale"` shrink them'
-)
 
 
 def grid_gcrf_general(
@@ -44,10 +41,11 @@ def grid_gcrf_general(
     # blocks of a network come with other strides, and every product would copy them
     parts = tuple(each.contiguous() for each in terms)
     matrix = GridMatrix(terms=parts, pixel_shape=tuple(unary.shape[-2:]), scale=scale)
-    if guard == "rescale":
-        factor = shrinking(matrix.radius(), scale)
-        matrix = replace(matrix, terms=tuple(spread(factor, 4) * each for each in parts))
-    return _guarded(GaussianCrf(matrix=matrix, linear=unary), guard)
+
+    def times(factor: Tensor) -> GridMatrix:
+        return replace(matrix, terms=tuple(spread(factor, 4) * each for each in parts))
+
+    return guarded(matrix, unary, scale, guard, radius=matrix.radius, times=times)
 
 
 def grid_gcrf_potts(
@@ -67,14 +65,12 @@ def grid_gcrf_potts(
         guard: what to do where A is not proved to be positive definite.
     """
     _check_unary(unary, 3, "[*batch, labels, height, width]")
-    scale, labels = as_scale(diagonal, unary), unary.shape[-3]
     coupling = GridCoupling(weights=tuple(weights), pixel_shape=tuple(unary.shape[-2:]))
-    if guard == "rescale" and labels > 1:
-        factor = shrinking((labels - 1) * coupling.radius(), scale)
-        shrunk = tuple(spread(factor, 2) * each for each in coupling.weights)
-        coupling = replace(coupling, weights=shrunk)
-    matrix = PottsMatrix(coupling=coupling, labels=labels, scale=scale)
-    return _guarded(GaussianCrf(matrix=matrix, linear=unary), guard)
+
+    def times(factor: Tensor) -> GridCoupling:
+        return replace(coupling, weights=tuple(spread(factor, 2) * each for each in weights))
+
+    return _shared_by_labels(unary, unary.shape[-3], diagonal, coupling, times, guard)
 
 
 def graph_gcrf(
@@ -98,10 +94,11 @@ def graph_gcrf(
     _check_unary(unary, 2, "[*batch, labels, nodes]")
     scale, nodes = as_scale(diagonal, unary), unary.shape[-1]
     matrix = GraphMatrix(edge_index=edge_index, terms=terms.contiguous(), scale=scale, nodes=nodes)
-    if guard == "rescale":
-        factor = shrinking(matrix.radius(), scale)
-        matrix = replace(matrix, terms=spread(factor, 3) * terms)
-    return _guarded(GaussianCrf(matrix=matrix, linear=unary), guard)
+
+    def times(factor: Tensor) -> GraphMatrix:
+        return replace(matrix, terms=spread(factor, 3) * matrix.terms)
+
+    return guarded(matrix, unary, scale, guard, radius=matrix.radius, times=times)
 
 
 def graph_gcrf_potts(
@@ -122,19 +119,36 @@ def graph_gcrf_potts(
         guard: what to do where A is not proved to be positive definite.
     """
     _check_unary(unary, 2, "[*batch, labels, nodes]")
-    scale, (labels, nodes) = as_scale(diagonal, unary), unary.shape[-2:]
+    labels, nodes = unary.shape[-2:]
     coupling = GraphCoupling(edge_index=edge_index, weights=weights, nodes=nodes)
-    if guard == "rescale" and labels > 1:
-        factor = shrinking((labels - 1) * coupling.radius(), scale)
-        coupling = replace(coupling, weights=spread(factor, 1) * weights)
-    matrix = PottsMatrix(coupling=coupling, labels=labels, scale=scale)
-    return _guarded(GaussianCrf(matrix=matrix, linear=unary), guard)
+
+    def times(factor: Tensor) -> GraphCoupling:
+        return replace(coupling, weights=spread(factor, 1) * weights)
+
+    return _shared_by_labels(unary, labels, diagonal, coupling, times, guard)
 
 
-def _guarded(energy: GaussianCrf, guard: Guard) -> GaussianCrf:
-    if guard == "check":
-        refuse_indefinite(energy, _ADVICE)
-    return energy
+C = TypeVar("C", GridCoupling, GraphCoupling)
+
+
+def _shared_by_labels(
+    unary: Tensor,
+    labels: int,
+    diagonal: float | Tensor,
+    coupling: C,
+    times: Callable[[Tensor], C],
+    guard: Guard,
+) -> GaussianCrf:
+    """The energy of one coupling for all pairs of unequal labels."""
+    matrix = PottsMatrix(coupling=coupling, labels=labels, scale=as_scale(diagonal, unary))
+    return guarded(
+        matrix,
+        unary,
+        matrix.scale,
+        guard,
+        radius=lambda: (labels - 1) * coupling.radius(),
+        times=lambda factor: replace(matrix, coupling=times(factor)),
+    )
 
 
 def _check_unary(unary: Tensor, dimensions: int, shape: str) -> None:

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Views
-from groundstate_gcrf.energies.guard import Guard, refuse_indefinite, shrinking
+from groundstate_gcrf.energies.guard import Guard
+from groundstate_gcrf.energies.guarded import guarded
 from groundstate_gcrf.energies.low_rank import check_factor, event_of, largest_gram_eigenvalue
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.structure import VideoStructure, common_shape
@@ -147,17 +148,16 @@ def video_gcrf(
         )
 
     matrix = build(temporal)
-    if guard == "rescale":
-        factor = shrinking(matrix.temporal_bound(), scale).sqrt()
-        matrix = build(spread(factor, len(event) + 1) * temporal)
-    energy = GaussianCrf(matrix=matrix, linear=unary)
-    if guard == "check":
-        refuse_indefinite(
-            energy,
-            'raise `diagonal`, set `temporal_diagonal = "gram"`, or let `guard = "rescale"` shrink '
-            "the temporal embeddings",
-        )
-    return energy
+    return guarded(
+        matrix,
+        unary,
+        scale,
+        guard,
+        radius=matrix.temporal_bound,
+        times=lambda factor: build(spread(factor.sqrt(), len(event) + 1) * temporal),
+        advice='raise `diagonal`, set `temporal_diagonal = "gram"`, or let `guard = "rescale"` '
+        "shrink the temporal embeddings",
+    )
 
 
 def coupling_of(
