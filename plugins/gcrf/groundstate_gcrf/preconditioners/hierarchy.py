@@ -76,10 +76,11 @@ def _factor(centre: Tensor, coupling: Tensor) -> Float[Tensor, "*own lines lengt
     solver finds that out by itself.
     """
     if centre.device.type == "cpu" and not (torch.is_grad_enabled() and centre.requires_grad):
-        parts = [part.detach().reshape(-1, part.shape[-1]) for part in (centre, coupling)]
+        shape, lines = centre.shape, (-1, centre.shape[-1])
+        parts = [part.detach().contiguous().reshape(lines) for part in (centre, coupling)]
         found = torch.empty_like(parts[0])
-        _factor_lines(*(part.contiguous().numpy() for part in (found, *parts)))
-        return found.reshape(centre.shape)
+        _factor_lines(*(part.numpy() for part in (found, *parts)))
+        return found.reshape(shape)
     inverse: list[Tensor] = []
     couplings = coupling.unbind(-1)
     for j, own in enumerate(centre.unbind(-1)):
