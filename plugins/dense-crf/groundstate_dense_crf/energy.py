@@ -163,5 +163,5 @@ def dense_crf(
             gaussian_filter(features.to(unary.dtype), filter, normalise)
             for features in (appearance, smoothness)
         ),
-        weights=torch.stack(torch.broadcast_tensors(*weights), -1),
+        weights=torch.stack([weights[0] + 0 * weights[1], weights[1] + 0 * weights[0]], -1),
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.utils import checkpoint
 
 _KEPT = 1 << 23
 """Entries of kernels that are kept between applications; larger ones are made afresh."""
@@ -52,7 +52,7 @@ class ExactFilter:
             # rows are made again in the backward pass: memory stays linear in pixels
             arguments = (self.features, values, start, rows)
             part = (
-                cast(Any, checkpoint)(_rows_times, *arguments, use_reentrant=False)
+                cast(Any, checkpoint).checkpoint(_rows_times, *arguments, use_reentrant=False)
                 if tracked
                 else _rows_times(*arguments)
             )
@@ -72,14 +72,15 @@ class ExactFilter:
 def _rows(
     features: Float[Tensor, "*batch pixels d"], start: int, count: int
 ) -> Float[Tensor, "*batch rows pixels"]:
-    """Some rows of K. Differences are squared one by one: ‖a‖² + ‖b‖² - 2ab would cancel."""
-    own = features[..., start : start + count, :]
-    squares = features.new_zeros((*own.shape[:-1], features.shape[-2]))
-    for here, there in zip(own.unbind(-1), features.unbind(-1), strict=True):
-        squares = squares + (here.unsqueeze(-1) - there.unsqueeze(-2)).square()
+    """Some rows of K. Exponents are found in float64: ‖a‖² + ‖b‖² - 2ab cancels."""
+    centred = (features - features.mean(-2, keepdim=True)).double()
+    own = centred[..., start : start + count, :]
+    half = 0.5 * centred.square().sum(-1)
+    exponents = own @ centred.mT - half[..., start : start + count, None] - half.unsqueeze(-2)
     row = torch.arange(start, start + own.shape[-2], device=features.device)
     diagonal = row.unsqueeze(-1) == torch.arange(features.shape[-2], device=features.device)
-    return torch.exp(-0.5 * squares).masked_fill(diagonal, 0.0)
+    kernel = exponents.clamp(max=0).to(features.dtype).exp()
+    return kernel.masked_fill(diagonal, 0.0)
 
 
 def _rows_times(features: Tensor, values: Tensor, start: int, count: int) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from groundstate.examples import ModelExample
 from groundstate_dense_crf.crf_as_rnn import CrfAsRnn
 from groundstate_dense_crf.energy import DenseCrf, dense_crf
+from groundstate_dense_crf.filters import How
 from groundstate_dense_crf.mean_field import DenseMeanField
 
 
@@ -15,22 +16,35 @@ def dense_crfs() -> list[DenseCrf]:
     unary, image = random_photo(2, 3, labels=3, seed=0)
     many, images = random_photo(2, 2, 3, labels=2, seed=1)
     prices = torch.tensor([[0.0, 1.0, 2.0], [1.0, -0.2, 0.5], [2.0, 0.5, 0.0]], dtype=torch.float64)
-    small = {"appearance_position": 2.0, "appearance_colour": 0.5, "smoothness_position": 1.0}
-    common = {**small, "appearance_weight": 1.5, "smoothness_weight": 0.5}
     return [
-        dense_crf(unary=unary, image=image, filter="exact", **common),
-        dense_crf(unary=many, image=images, filter="lattice", **common),
-        dense_crf(
-            unary=unary,
-            image=image,
-            compatibility=prices,
-            normalise="none",
-            filter="lattice",
-            **small,
-            appearance_weight=-0.3,
-            smoothness_weight=0.4,
-        ),
+        _small(unary, image, appearance=1.5, smoothness=0.5, filter="exact"),
+        _small(many, images, appearance=1.5, smoothness=0.5, filter="lattice"),
+        _small(unary, image, appearance=-0.3, smoothness=0.4, filter="lattice", prices=prices),
     ]
+
+
+def _small(
+    unary: Tensor,
+    image: Tensor,
+    *,
+    appearance: float,
+    smoothness: float,
+    filter: How,
+    prices: Tensor | None = None,
+) -> DenseCrf:
+    """Bandwidths that suit a few pixels; not normalised where there are prices."""
+    return dense_crf(
+        unary=unary,
+        image=image,
+        compatibility=prices,
+        appearance_weight=appearance,
+        appearance_position=2.0,
+        appearance_colour=0.5,
+        smoothness_weight=smoothness,
+        smoothness_position=1.0,
+        normalise="symmetric" if prices is None else "none",
+        filter=filter,
+    )
 
 
 def mean_fields() -> list[DenseMeanField]:

@@ -31,10 +31,13 @@ class DenseKernels:
 
     def filtered(self, values: Float[Tensor, "*lead pixels c"]) -> Float[Tensor, "*lead pixels c"]:
         """Σ_m w_m K^m times each channel; lead is `[*sample, *batch]`."""
-        total = torch.zeros_like(values[..., :1])
+        total = None
         for each, weight in zip(self.filters, self.weights.unbind(-1), strict=True):
-            total = torch.addcmul(total, weight[..., None, None], each.apply(values))
-        return total.expand_as(values)
+            # a single number stays without dimensions: to spread it out is slow
+            factor = weight[..., None, None] if weight.dim() else weight
+            heard = factor * each.apply(values)
+            total = heard if total is None else total.add_(heard)
+        return torch.zeros_like(values) if total is None else total
 
     def messages(
         self, beliefs: Float[Tensor, "*lead pixels labels"]
@@ -55,10 +58,19 @@ class DenseKernels:
         self,
         beliefs: Float[Tensor, "*lead pixels labels"],
         messages: Float[Tensor, "*lead pixels labels"],
+        logs: Float[Tensor, "*lead pixels labels"] | None = None,
     ) -> Float[Tensor, "*lead"]:
-        """F(q) = mean energy - entropy, in nats; log Z ≥ -F(q) for all q."""
+        """F(q) = mean energy - entropy, in nats; log Z ≥ -F(q) for all q.
+
+        Args:
+            beliefs: q.
+            messages: of q.
+            logs: log q where it is at hand and finite.
+        """
         prices = torch.add(self.unary, messages, alpha=0.5)
-        return torch.addcmul(torch.xlogy(beliefs, beliefs), beliefs, prices).sum((-2, -1))
+        if logs is not None:
+            return prices.add_(logs).mul(beliefs).sum((-2, -1))
+        return prices.mul(beliefs).add_(torch.xlogy(beliefs, beliefs)).sum((-2, -1))
 
     def bound(self) -> Float[Tensor, "*batch"]:
         """The sum of all independent minima: no labelling has a lower energy.

@@ -68,8 +68,8 @@ def build_lattice(points: Float[Tensor, "points d"]) -> Lattice:
     d = array.shape[-1]
     # one standard deviation is √(2/3) (d + 1) lattice units: splat, blur and slice together have
     # unit variance then (Adams et al., section 3)
-    axis = np.arange(1, d + 1)
-    spread = math.sqrt(2 / 3) * (d + 1) / np.sqrt(axis * (axis + 1))
+    unit = math.sqrt(2 / 3) * (d + 1)
+    spread = np.array([unit / math.sqrt(axis * (axis + 1)) for axis in range(1, d + 1)])
     corners, weights, neighbours, ranks = _build(array, spread)
     # the integral of the Gaussian, over that of the blur's 2^(d+1) on cells of this volume
     volume = 1.5 ** (d / 2) / math.sqrt(d + 1)

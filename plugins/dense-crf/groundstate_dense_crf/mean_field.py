@@ -88,15 +88,16 @@ class DenseMeanField:
         self, energy: Energy, state: DenseMeanFieldState, deadline: Deadline
     ) -> DenseMeanFieldState:
         kernels = view(energy, DenseKernels)
-        asked = (-kernels.unary - state.messages).softmax(-1)
+        logs = (kernels.unary + state.messages).neg_().log_softmax(-1)
+        asked = logs.exp()
         heard = kernels.messages(asked)
         done = self._settled(state)
         share = torch.where(done, 0.0, torch.full_like(state.change, 1 - self.damping))
         if self.line_search:
             share = _search(kernels, state, asked, heard, share)
         q, messages = _between(state, asked, heard, share)
-        free = kernels.free_energy(q, messages)
-        change = (asked - state.q).abs().amax((-2, -1))
+        free = kernels.free_energy(q, messages, logs if q is asked else None)
+        change = (asked - state.q).abs_().amax((-2, -1))
         return replace(
             state,
             x=_labelling(energy, q),

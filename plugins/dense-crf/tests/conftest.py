@@ -1,13 +1,7 @@
-"""One thread, so that results do not depend on the machine; and a way to what tests share."""
-
-import sys
-from pathlib import Path
+"""One thread, so that results do not depend on the machine."""
 
 import pytest
 import torch
-
-# the folder has a hyphen in its name, so these tests are no package to import from
-sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

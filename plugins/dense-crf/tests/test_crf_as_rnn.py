@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from dense_crf_cases import photo, random_costs
 from torch import Tensor
-from torch.func import functional_call  # pyright: ignore[reportPrivateImportUsage]
+from torch.func import functional_call
 
 import groundstate as gs
 from groundstate.learning import Minibatches
@@ -14,6 +13,8 @@ from groundstate_dense_crf.filters import How
 from groundstate_dense_crf.mean_field import DenseMeanField
 from groundstate_mrf.gradient import GradientLearner
 from groundstate_mrf.pseudo_likelihood import PseudoLikelihood
+
+from .cases import photo, random_costs
 
 
 @pytest.mark.parametrize("filter", ["exact", "lattice"])

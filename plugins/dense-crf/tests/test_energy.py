@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from dense_crf_cases import double_loop, energy_by_pairs, photo, random_costs
 
 import groundstate as gs
 from groundstate.factors import FactorGraph
 from groundstate_dense_crf.energy import DenseCrf, dense_crf
 from groundstate_dense_crf.filters import Normalisation, pixel_features
 from groundstate_dense_crf.kernels import DenseKernels
+
+from .cases import double_loop, energy_by_pairs, photo, random_costs
 
 PRICES = torch.tensor([[0.1, 1.0, 2.0], [1.0, -0.3, 0.5], [2.0, 0.5, 0.0]], dtype=torch.float64)
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from dense_crf_cases import double_loop, photo, random_costs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -12,6 +11,8 @@ from groundstate_dense_crf import lattice_kernel
 from groundstate_dense_crf.exact import ExactFilter
 from groundstate_dense_crf.filters import How, Normalisation, gaussian_filter, pixel_features
 from groundstate_dense_crf.lattice import build_lattice
+
+from .cases import double_loop, photo, random_costs
 
 
 def matrix(features: Tensor, how: How, normalise: Normalisation = "none") -> Tensor:
@@ -87,7 +88,7 @@ def test_lattice_is_near_the_exact_filter_on_a_photo(
     exact, near = (
         gaussian_filter(features, how, normalise).apply(values) for how in ("exact", "lattice")
     )
-    assert float((near - exact).norm() / exact.norm()) < most
+    assert float((near - exact).square().sum()) < most**2 * float(exact.square().sum())
 
 
 def test_colour_does_not_matter_in_an_image_of_one_colour() -> None:
@@ -128,7 +129,11 @@ def test_lattice_gradient_in_values(normalise: Normalisation) -> None:
     filter = gaussian_filter(pixel_features(photo(3), 1.5, 0.3), "lattice", normalise)
     values = random_costs(9, 2, seed=3).requires_grad_()
     assert torch.autograd.gradcheck(filter.apply, (values,))
-    assert torch.autograd.gradgradcheck(lambda v: filter.apply(v) ** 2, (values,))
+
+    def square(v: Tensor) -> Tensor:
+        return filter.apply(v) ** 2
+
+    assert torch.autograd.gradgradcheck(square, (values,))
 
 
 def test_lattice_gradient_in_features_follows_the_exact_one() -> None:
@@ -142,7 +147,7 @@ def test_lattice_gradient_in_features_follows_the_exact_one() -> None:
         slopes.append(torch.autograd.grad(total, features)[0].flatten())
     exact, near = slopes
     assert float(torch.cosine_similarity(exact, near, dim=0)) > 0.95
-    assert 0.8 < float(near.norm() / exact.norm()) < 1.25
+    assert 0.64 < float(near.square().sum() / exact.square().sum()) < 1.56
 
 
 def test_auto_goes_by_size() -> None:

@@ -1,15 +1,19 @@
 """Real colours, costs, and the formulas one pair at a time."""
 
+from typing import Any, cast
+
 import torch
 from jaxtyping import Float, Int
-from skimage import data
-from skimage.transform import resize
+from numpy.typing import NDArray
+from skimage import data, transform
 from torch import Tensor
 
 
 def photo(side: int) -> Float[Tensor, "side side 3"]:
     """Colours from 0 to 1, from inside the scikit-image wheel."""
-    return torch.from_numpy(resize(data.astronaut(), (side, side), anti_aliasing=True))
+    skimage = cast(Any, transform)
+    whole: NDArray[Any] = cast(Any, data).astronaut()
+    return torch.from_numpy(skimage.resize(whole, (side, side), anti_aliasing=True))
 
 
 def random_costs(*shape: int, seed: int) -> Float[Tensor, "..."]:
