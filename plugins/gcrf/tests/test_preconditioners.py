@@ -145,10 +145,14 @@ class TestMultigrid:
 
     def test_constants_are_interpolated_where_nothing_is_pinned(self) -> None:
         energy = contrast_grid(20, width=23)
-        free = replace(energy, pinned=torch.zeros_like(energy.pinned), diagonal=1e-9 + 0 * energy.diagonal)
+        free = replace(
+            energy, pinned=torch.zeros_like(energy.pinned), diagonal=1e-9 + 0 * energy.diagonal
+        )
         prolong = interpolation(finest(free.stencil))
         ones = torch.ones(10, 12, dtype=torch.float64)
-        torch.testing.assert_close(prolong.apply(ones), torch.ones(20, 23).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            prolong.apply(ones), torch.ones(20, 23).double(), atol=1e-5, rtol=0
+        )
 
     def test_weak_edges_stay_weak_on_coarse_grids(self) -> None:
         energy = random_grid(0, height=24, width=24)
@@ -214,7 +218,8 @@ def block_energies() -> dict[str, Energy]:
     embeddings = normal(3, 2, 4, 5, 6, size=0.4)
     return {
         "SparseMatrix": grid_gcrf_potts(
-            unary=normal(0, 2, 3, 5, 6), weights=[normal(1, 5, 5).abs(), normal(2, 4, 6).abs()],
+            unary=normal(0, 2, 3, 5, 6),
+            weights=[normal(1, 5, 5).abs(), normal(2, 4, 6).abs()],
             diagonal=12.0,
         ),
         "LowRank": low_rank_gcrf(
@@ -224,8 +229,10 @@ def block_energies() -> dict[str, Energy]:
             unary=normal(0, 2, 3, 5, 6), embeddings=embeddings, diagonal=12.0
         ),
         "VideoStructure": video_gcrf(
-            unary=normal(0, 3, 2, 4, 4), spatial=normal(1, 3, 4, 2, 4, 4),
-            temporal=normal(2, 3, 3, 2, 4, 4, size=0.2), diagonal=9.0,
+            unary=normal(0, 3, 2, 4, 4),
+            spatial=normal(1, 3, 4, 2, 4, 4),
+            temporal=normal(2, 3, 3, 2, 4, 4, size=0.2),
+            diagonal=9.0,
         ),
     }
 
@@ -338,12 +345,13 @@ class TestBreakdown:
 
     def test_that_never_ends_is_told(self) -> None:
         always = range(1, 200)
-        assert self.run(lambda z: z * float("nan"), *always).recurrence.outcome.tolist() == [
-            Status.DIVERGED
-        ] * 2
-        assert self.run(torch.zeros_like, *always).recurrence.outcome.tolist() == [
-            Status.STALLED
-        ] * 2
+        assert (
+            self.run(lambda z: z * float("nan"), *always).recurrence.outcome.tolist()
+            == [Status.DIVERGED] * 2
+        )
+        assert (
+            self.run(torch.zeros_like, *always).recurrence.outcome.tolist() == [Status.STALLED] * 2
+        )
 
     def test_lost_conjugacy_is_noticed_by_the_true_residual(self) -> None:
         energy = contrast_grid(12)

@@ -104,9 +104,7 @@ def starts(sizes: Sequence[Size]) -> list[int]:
     """Where each grid starts in `Multigrid.numbers`."""
     found = [0]
     for k in range(len(sizes) - 1):
-        found.append(
-            found[-1] + fields_of(k) * math.prod(sizes[k]) + 2 * math.prod(sizes[k + 1])
-        )
+        found.append(found[-1] + fields_of(k) * math.prod(sizes[k]) + 2 * math.prod(sizes[k + 1]))
     return found
 
 
