@@ -5,6 +5,7 @@ Each describes A alone. Batch dimensions of their parts need not be equal; they 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -81,6 +82,10 @@ class GridNeighbours:
     offsets: tuple[tuple[int, int], ...]
     weights: tuple[Float[Tensor, "..."], ...]
     pixel_shape: tuple[int, ...]
+
+    @cached_property
+    def batch_shape(self) -> tuple[int, ...]:
+        return common_shape(*(each.shape[:-2] for each in self.weights))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,9 +150,15 @@ _run_others = cast(Callable[..., None], _others)
 
 def serves(weights: Sequence[Float[Tensor, "..."]], x: Float[Tensor, "..."]) -> bool:
     """Whether the compiled product may stand in for the one in torch."""
-    plain = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    graph = torch.is_grad_enabled() and any(each.requires_grad for each in (*weights, x))
-    return plain and not graph and all(each.dtype == x.dtype for each in weights)
+    dtype = x.dtype
+    if x.device.type != "cpu" or dtype not in (torch.float32, torch.float64):
+        return False
+    if any(each.dtype != dtype for each in weights):
+        return False
+    learned = torch.is_grad_enabled() and (
+        x.requires_grad or any(each.requires_grad for each in weights)
+    )
+    return not learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,19 +178,24 @@ class Flat:
 
 def flatten(grid: GridNeighbours, lead: tuple[int, ...], labels: int) -> Flat:
     """Weights for problems of the shape `lead`, without copies where none are needed."""
-    own = common_shape(*(each.shape[:-2] for each in grid.weights))
+    own = grid.batch_shape
     count = math.prod(own)
-    weights = tuple(
-        each.detach().expand(*own, *each.shape[-2:]).reshape(count, *each.shape[-2:]).contiguous()
-        for each in grid.weights
-    )
-    which = np.broadcast_to(np.arange(count).reshape(own), lead).reshape(-1)
+    weights = tuple(_array(each, own, count) for each in grid.weights)
+    if count == 1:
+        which = np.zeros(math.prod(lead), dtype=np.int64)
+    else:
+        spread = np.broadcast_to(np.arange(count).reshape(own), lead)
+        which = np.ascontiguousarray(spread.reshape(-1))
     height, width = grid.pixel_shape
-    return Flat(
-        weights=tuple(each.numpy() for each in weights),
-        which=np.ascontiguousarray(which),
-        sizes=np.array([(height, width, labels), *((dy, dx, 0) for dy, dx in grid.offsets)]),
-    )
+    sizes = np.array([(height, width, labels), *((dy, dx, 0) for dy, dx in grid.offsets)])
+    return Flat(weights=weights, which=which, sizes=sizes)
+
+
+def _array(weights: Tensor, own: tuple[int, ...], count: int) -> Array:
+    size = weights.shape[-2:]
+    if tuple(weights.shape[:-2]) != own:
+        weights = weights.expand(*own, *size)
+    return weights.detach().reshape(count, *size).contiguous().numpy()
 
 
 def product_with_others(
@@ -194,10 +205,12 @@ def product_with_others(
 ) -> Float[Tensor, "*lead labels height width"]:
     """λx_k + Ψ(S - x_k), S the sum over labels; leading dimensions of all three broadcast."""
     event = x.shape[-3:]
-    own = common_shape(*(each.shape[:-2] for each in grid.weights))
-    lead = common_shape(x.shape[:-3], own, scale.shape)
+    lead = common_shape(x.shape[:-3], grid.batch_shape, scale.shape)
     flat = flatten(grid, lead, event[0])
-    given = x.detach().expand(*lead, *event).reshape(-1, math.prod(event)).contiguous()
+    given = x.detach()
+    if tuple(given.shape[:-3]) != lead:
+        given = given.expand(*lead, *event)
+    given = given.reshape(-1, math.prod(event)).contiguous()
     scales = scale.detach().expand(lead).reshape(-1).contiguous()
     product = torch.empty_like(given)
     _run_others(

@@ -72,7 +72,7 @@ class GridCoupling:
             return grid_kernel.product_with_others(self.neighbours, x, scale)
         return torch.addcmul(self.apply_to_others(x), spread(scale, 3), x)
 
-    @property
+    @cached_property
     def neighbours(self) -> GridNeighbours:
         return GridNeighbours(
             offsets=_offsets(self.weights), weights=self.weights, pixel_shape=self.pixel_shape

@@ -142,8 +142,13 @@ class GaussianCrf:
 
     @property
     def quadratic(self) -> Quadratic:
-        learned = any(each.requires_grad for each in _floating(self))
+        learned = any(each.requires_grad for each in self._parameters)
         return self._make() if learned else self._kept_quadratic
+
+    @cached_property
+    def _parameters(self) -> tuple[Tensor, ...]:
+        """Found once: every look at the quadratic form asks whether they are learned."""
+        return tuple(_floating(self))
 
     @cached_property
     def _kept_quadratic(self) -> Quadratic:
