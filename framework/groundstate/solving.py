@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -99,7 +99,7 @@ def solve(
     with torch.set_grad_enabled(gradient == "unrolled"):
         if gradient == "implicit" and isinstance(solver, PreparableSolver):
             # forward and backward solve with one matrix
-            solver = run.solver = cast(PreparableSolver[S], solver).prepared(energy)
+            solver = run.solver = solver.prepared(energy)
         if state is None:
             rng = torch.Generator(device=inner.space.device).manual_seed(seed)
             # a copy, so that no solver can write to the caller's

@@ -6,7 +6,7 @@ The choice depends on structure and size, never on the numbers, and is told in t
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -34,6 +34,8 @@ _SMALL_SYSTEM = 2048
 """Unknowns up to which a small dense system is worth its cubic cost."""
 _SPARSE = 20_000
 """Variables up to which a sparse factor stays small beside the time of many iterations."""
+_GRID = 4096
+"""Pixels of a grid up to which its sparse factor is quicker than iterations with multigrid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,9 @@ class AutoQuadratic:
     """Minimises E(x) = ½xᵀAx - bᵀx + c by the solver that fits.
 
     In this order: dense factors for a small problem; `potts-cg` for labels on a grid that share
-    their weights; the Potts split, the video solver or Woodbury
-    where their structure is given and the system they need is small; sparse factors up to some
-    size; conjugate gradients for all the rest.
+    their weights; the Potts split, the video solver or Woodbury where their structure is given and
+    the system they need is small; sparse factors up to some size; conjugate gradients for all the
+    rest, with multigrid on a pixel grid in the memory of the CPU.
 
     Attributes:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
@@ -84,8 +86,7 @@ class AutoQuadratic:
         chosen = self._chosen(energy, *choose(energy))
         if not isinstance(chosen.solver, PreparableSolver):
             return chosen
-        solver = cast(PreparableSolver[Any], chosen.solver)
-        return replace(chosen, solver=solver.prepared(energy))
+        return replace(chosen, solver=chosen.solver.prepared(energy))
 
     def _chosen(self, energy: Energy, choice: str, why: str) -> "Chosen":
         tolerance = self.tolerance
@@ -163,6 +164,8 @@ def choose(energy: Energy) -> tuple[str, str]:
         found = choose_one(energy)
         if found is not None:
             return found
+    if suits_multigrid(energy) and n > _GRID:
+        return "cg", f"{n} pixels of a grid: with multigrid a few iterations do"
     if SparseMatrix in views and n <= _SPARSE:
         return "sparse-direct", f"{n} variables and a sparse matrix: its factors stay small"
     return "cg", f"{n} variables without structure that makes factors cheap: iterations are"

@@ -107,7 +107,11 @@ class Direct:
     def prepared(self, energy: Energy) -> "Direct":
         """The same with the factors of this energy's A, for any b."""
         inverse = self.factorise(energy)
-        return replace(self, factorise=lambda _: inverse)
+
+        def known(_: Energy) -> Inverse:
+            return inverse
+
+        return replace(self, factorise=known)
 
 
 def _solved(

@@ -82,7 +82,7 @@ def log_determinant(
             f"cheap, got {_variables(energy)} variables without one; estimate it: "
             'log_determinant(energy, method="lanczos")'
         )
-    if found in _EXACT:
+    if found is not None and found in _EXACT:
         exact = _EXACT[found](energy)
         _refuse_where(~exact.definite)
         value = exact.value.expand(energy.space.layout.batch_shape)

@@ -21,7 +21,7 @@ def warm() -> None:
     colour(view(grids()[0], SparseMatrix), 12)
     learned = to(grids()[0], dtype=torch.float64)
     learned.diagonal.requires_grad_()
-    log_determinant(learned, method="sparse").value.backward()  # pyright: ignore
+    log_determinant(learned, method="sparse").value.backward()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Through `solver/cholesky` each parameter is held to finite differences (`gradche
 along a random direction for each); the gradient through every other solver is the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"jacobi": {"relaxation": 0.6, "check_ever
 class Case:
     """An energy as a function of its parameters."""
 
-    build: Callable[..., Energy]
+    build: Callable[[Mapping[str, Tensor]], Energy]
     parameters: dict[str, Tensor]
 
 
@@ -56,29 +56,29 @@ def pins() -> Tensor:
     return pinned
 
 
-def grid(image: Tensor, values: Tensor, smoothness: Tensor, strength: Tensor, ridge: Tensor):
+def grid(p: Mapping[str, Tensor]) -> Energy:
     return grid_gcrf(
-        image=image,
+        image=p["image"],
         pinned=pins(),
-        values=values,
-        smoothness=smoothness,
+        values=p["values"],
+        smoothness=p["smoothness"],
         contrast=0.5,
-        strength=strength,
-        diagonal=ridge,
+        strength=p["strength"],
+        diagonal=p["ridge"],
     )
 
 
-def affinity(embeddings: Tensor, values: Tensor, strength: Tensor, tie: Tensor, ridge: Tensor):
+def affinity(p: Mapping[str, Tensor]) -> Energy:
     regions = torch.zeros(1, 2, 3, dtype=torch.bool)
     regions[0, 0, 1:] = True
     return affinity_gcrf(
-        embeddings=embeddings,
+        embeddings=p["embeddings"],
         pinned=pins(),
-        values=values,
+        values=p["values"],
         regions=regions,
-        strength=strength,
-        tie=tie,
-        diagonal=ridge,
+        strength=p["strength"],
+        tie=p["tie"],
+        diagonal=p["ridge"],
     )
 
 
@@ -98,20 +98,23 @@ def sparse_cases() -> dict[str, Case]:
             build=grid, parameters={"image": image.double(), "values": values, **beta}
         ),
         "grid-gcrf-general": Case(
-            build=lambda unary, right, down, ridge: grid_gcrf_general(
-                unary=unary, terms=[right, down], diagonal=ridge
+            build=lambda p: grid_gcrf_general(
+                unary=p["unary"], terms=[p["right"], p["down"]], diagonal=p["ridge"]
             ),
             parameters={"unary": unary, "right": right, "down": down, "ridge": ridge},
         ),
         "grid-gcrf-potts": Case(
-            build=lambda unary, right, down, ridge: grid_gcrf_potts(
-                unary=unary, weights=[right, down], diagonal=ridge
+            build=lambda p: grid_gcrf_potts(
+                unary=p["unary"], weights=[p["right"], p["down"]], diagonal=p["ridge"]
             ),
             parameters={"unary": unary, "right": across, "down": along, "ridge": ridge},
         ),
         "grid-gcrf-potts, rescaled": Case(
-            build=lambda unary, right, down, ridge: grid_gcrf_potts(
-                unary=unary, weights=[right, down], diagonal=ridge, guard="rescale"
+            build=lambda p: grid_gcrf_potts(
+                unary=p["unary"],
+                weights=[p["right"], p["down"]],
+                diagonal=p["ridge"],
+                guard="rescale",
             ),
             parameters={
                 "unary": unary,
@@ -121,23 +124,23 @@ def sparse_cases() -> dict[str, Case]:
             },
         ),
         "graph-gcrf": Case(
-            build=lambda unary, terms, ridge: graph_gcrf(
-                unary=unary, edge_index=edges(), terms=terms, diagonal=ridge
+            build=lambda p: graph_gcrf(
+                unary=p["unary"], edge_index=edges(), terms=p["terms"], diagonal=p["ridge"]
             ),
             parameters={"unary": nodes, "terms": normal(4, 3, 2, 2), "ridge": ridge},
         ),
         "graph-gcrf-potts": Case(
-            build=lambda unary, weights, ridge: graph_gcrf_potts(
-                unary=unary, edge_index=edges(), weights=weights, diagonal=ridge
+            build=lambda p: graph_gcrf_potts(
+                unary=p["unary"], edge_index=edges(), weights=p["weights"], diagonal=p["ridge"]
             ),
             parameters={"unary": nodes, "weights": normal(4, 3), "ridge": ridge},
         ),
         "multi-resolution-gcrf": Case(
-            build=lambda fine, coarse, right, down, between, ridge: multi_resolution_gcrf(
-                unaries=[fine, coarse],
-                terms=[[right, down], [right[:1, :1], down[:0, :2]]],
-                between=[between],
-                diagonal=ridge,
+            build=lambda p: multi_resolution_gcrf(
+                unaries=[p["fine"], p["coarse"]],
+                terms=[[p["right"], p["down"]], [p["right"][:1, :1], p["down"][:0, :2]]],
+                between=[p["between"]],
+                diagonal=p["ridge"],
             ),
             parameters={
                 "fine": unary,
@@ -161,41 +164,44 @@ def dense_cases() -> dict[str, Case]:
     pull = dict(zip(("strength", "tie", "ridge"), numbers(2.0, 1.5, 0.8), strict=True))
     return {
         "low-rank-gcrf": Case(
-            build=lambda unary, embeddings, ridge: low_rank_gcrf(
-                unary=unary, embeddings=embeddings, diagonal=ridge
+            build=lambda p: low_rank_gcrf(
+                unary=p["unary"], embeddings=p["embeddings"], diagonal=p["ridge"]
             ),
             parameters=given,
         ),
         "inverse-gcrf": Case(
-            build=lambda unary, embeddings, ridge: inverse_gcrf(
-                unary=unary, embeddings=embeddings, diagonal=ridge
+            build=lambda p: inverse_gcrf(
+                unary=p["unary"], embeddings=p["embeddings"], diagonal=p["ridge"]
             ),
             parameters=given,
         ),
         "low-rank-potts-gcrf": Case(
-            build=lambda unary, embeddings, ridge: low_rank_potts_gcrf(
-                unary=unary, embeddings=embeddings, diagonal=ridge
+            build=lambda p: low_rank_potts_gcrf(
+                unary=p["unary"], embeddings=p["embeddings"], diagonal=p["ridge"]
             ),
             parameters={**given, "embeddings": shared},
         ),
         "low-rank-potts-gcrf, rescaled": Case(
-            build=lambda unary, embeddings, ridge: low_rank_potts_gcrf(
-                unary=unary, embeddings=3 * embeddings, diagonal=ridge, guard="rescale"
+            build=lambda p: low_rank_potts_gcrf(
+                unary=p["unary"],
+                embeddings=3 * p["embeddings"],
+                diagonal=p["ridge"],
+                guard="rescale",
             ),
             parameters={**given, "embeddings": shared},
         ),
         "video-gcrf": Case(
-            build=lambda unary, spatial, temporal, ridge: video_gcrf(
-                unary=unary, spatial=spatial, temporal=temporal, diagonal=ridge
+            build=lambda p: video_gcrf(
+                unary=p["unary"], spatial=p["spatial"], temporal=p["temporal"], diagonal=p["ridge"]
             ),
             parameters=video,
         ),
         "video-gcrf, Gram blocks": Case(
-            build=lambda unary, spatial, temporal, ridge: video_gcrf(
-                unary=unary,
-                spatial=spatial,
-                temporal=temporal,
-                diagonal=ridge,
+            build=lambda p: video_gcrf(
+                unary=p["unary"],
+                spatial=p["spatial"],
+                temporal=p["temporal"],
+                diagonal=p["ridge"],
                 temporal_diagonal="gram",
             ),
             parameters=video,
@@ -205,19 +211,26 @@ def dense_cases() -> dict[str, Case]:
             parameters={"embeddings": normal(6, 3, 2, 3), "values": normal(7, 2, 3), **pull},
         ),
         "quadratic-sum": Case(
-            build=lambda unary, embeddings, across, spatial, temporal, ridge: quadratic_sum(
+            build=lambda p: quadratic_sum(
                 energies=[
                     OverFrames(
                         energy=grid_gcrf_potts(
-                            unary=unary,
-                            weights=[across, across.new_zeros(2, 0, 2)],
-                            diagonal=ridge,
+                            unary=p["unary"],
+                            weights=[p["across"], p["across"].new_zeros(2, 0, 2)],
+                            diagonal=p["ridge"],
                         )
                     ),
                     OverFrames(
-                        energy=low_rank_gcrf(unary=unary, embeddings=embeddings, diagonal=ridge)
+                        energy=low_rank_gcrf(
+                            unary=p["unary"], embeddings=p["embeddings"], diagonal=p["ridge"]
+                        )
                     ),
-                    video_gcrf(unary=unary, spatial=spatial, temporal=temporal, diagonal=ridge),
+                    video_gcrf(
+                        unary=p["unary"],
+                        spatial=p["spatial"],
+                        temporal=p["temporal"],
+                        diagonal=p["ridge"],
+                    ),
                 ]
             ),
             parameters={
@@ -245,7 +258,9 @@ def minimiser(case: Case, solver: str) -> Callable[..., Tensor]:
     made = REGISTRY.build(f"solver/{solver}", tolerance=1e-13, **SETTINGS.get(solver, {}))
 
     def solved(*given: Tensor) -> Tensor:
-        return solve(case.build(*given), made, gradient="implicit").x
+        return solve(
+            case.build(dict(zip(case.parameters, given, strict=True))), made, gradient="implicit"
+        ).x
 
     return solved
 
@@ -262,7 +277,7 @@ def test_gradient_in_every_parameter_through_every_solver(name: str) -> None:
         return list(torch.autograd.grad((x * normal(50, *x.shape)).sum(), leaves))
 
     expected = slopes(exact)
-    views = {kind.__name__ for kind in case.build(*leaves).views}
+    views = {kind.__name__ for kind in case.build(case.parameters).views}
     fitting = [each.name for each in SOLVERS if set(each.needs) <= views]
     assert {"cg", "gmres", "jacobi", "auto-quadratic"} <= set(fitting)
     for solver in fitting:
