@@ -1,8 +1,8 @@
 """Conjugate gradients with the multigrid preconditioner beside scipy's `cg` and pyamg.
 
-The same systems for all (real photos, 4-neighbour grid, 512 x 512, weights from 1e-3 to 1, float64),
-the same true relative residual, one thread. Ours is timed through `solve`, with every check of the
-core; making the hierarchy is part of every time, and stands beside it.
+The same systems for all (real photos, 4-neighbour grid, 512 x 512, weights from 1e-3 to 1,
+float64), the same true relative residual, one thread. Ours is timed through `solve`, with every
+check of the core; making the hierarchy is part of every time, and stands beside it.
 
     pip install -c constraints.txt -r benchmarks/requirements.txt
     OMP_WAIT_POLICY=passive python benchmarks/gcrf_multigrid.py [--quick] [--json [FILE]] [--fresh]

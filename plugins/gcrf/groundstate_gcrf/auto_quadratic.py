@@ -22,7 +22,7 @@ from groundstate_gcrf.direct import check_tolerance
 from groundstate_gcrf.potts_cg import PottsConjugateGradients
 from groundstate_gcrf.potts_split import potts_split
 from groundstate_gcrf.sparse_direct import sparse_direct
-from groundstate_gcrf.structure import LowRank, PottsStructure, VideoStructure
+from groundstate_gcrf.structure import GridStencil, LowRank, PottsStructure, VideoStructure
 from groundstate_gcrf.video_direct import video_direct
 from groundstate_gcrf.woodbury import woodbury
 
@@ -92,7 +92,10 @@ class AutoQuadratic:
         tolerance = self.tolerance
         if choice in ("cg", "potts-cg") and tolerance is None:
             tolerance = torch.finfo(energy.space.dtype).eps ** 0.5
-        return Chosen(solver=_SOLVERS[choice](tolerance), choice=choice, why=why)
+        solver = _SOLVERS[choice](tolerance)
+        if choice == "cg" and _suits_multigrid(energy):
+            solver = replace(cast(ConjugateGradients, solver), preconditioner="multigrid")
+        return Chosen(solver=solver, choice=choice, why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,11 +167,16 @@ def choose(energy: Energy) -> tuple[str, str]:
         found = choose_one(energy)
         if found is not None:
             return found
-    if suits_multigrid(energy) and n > _GRID:
+    if _suits_multigrid(energy) and n > _GRID:
         return "cg", f"{n} pixels of a grid: with multigrid a few iterations do"
     if SparseMatrix in views and n <= _SPARSE:
         return "sparse-direct", f"{n} variables and a sparse matrix: its factors stay small"
     return "cg", f"{n} variables without structure that makes factors cheap: iterations are"
+
+
+def _suits_multigrid(energy: Energy) -> bool:
+    """Whether it has a pixel grid where compiled code can run; elsewhere a cycle is slow."""
+    return GridStencil in energy.views and energy.space.device.type == "cpu"
 
 
 def _by_labels(energy: Energy) -> tuple[str, str] | None:

@@ -49,6 +49,8 @@ def conjugate_gradients() -> list[ConjugateGradients]:
     return [
         ConjugateGradients(tolerance=1e-12, check_every=4),
         ConjugateGradients(tolerance=1e-10, check_every=2, preconditioner="none"),
+        ConjugateGradients(tolerance=1e-11, check_every=3, preconditioner="block-jacobi", block=2),
+        ConjugateGradients(tolerance=1e-11, check_every=3, preconditioner="multigrid"),
     ]
 
 

@@ -10,6 +10,7 @@ from groundstate_gcrf.colouring import colour
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.energies.examples import general_grids
 from groundstate_gcrf.examples import grids
+from groundstate_gcrf.grid import GridGcrf, grid_gcrf
 from groundstate_gcrf.log_determinant import log_determinant
 
 
@@ -18,10 +19,18 @@ def warm() -> None:
     for dtype in (torch.float32, torch.float64):
         for energy in (grids()[0], general_grids()[0]):
             solve(to(energy, dtype=dtype), ConjugateGradients(tolerance=1e-3))
+        coarsened = ConjugateGradients(tolerance=1e-3, preconditioner="multigrid")
+        solve(to(_large_grid(), dtype=dtype), coarsened)
     colour(view(grids()[0], SparseMatrix), 12)
     learned = to(grids()[0], dtype=torch.float64)
     learned.diagonal.requires_grad_()
     log_determinant(learned, method="sparse").value.backward()
+
+
+def _large_grid() -> GridGcrf:
+    """One that multigrid makes coarser."""
+    ones = torch.ones(10, 10)
+    return grid_gcrf(image=ones[..., None], pinned=ones, values=ones)
 
 
 if __name__ == "__main__":

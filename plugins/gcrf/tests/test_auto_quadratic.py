@@ -44,8 +44,12 @@ def test_picks_by_structure_and_says_why(choice: str) -> None:
     torch.testing.assert_close(solution.x, expected, rtol=1e-8, atol=1e-9)
 
 
-def test_a_large_grid_is_iterated() -> None:
-    assert choose(random_grid(0, height=200, width=200))[0] == "cg"
+def test_a_large_grid_is_iterated_with_multigrid() -> None:
+    energy = random_grid(0, height=80, width=80)
+    assert choose(energy)[0] == "cg"
+    solution = solve(energy, AutoQuadratic(tolerance=1e-9))
+    assert solution.stats["solver"] == "cg" and "multigrid" in str(solution.stats["why"])
+    assert float(solution.stats["iterations"]) < 15
 
 
 def test_problems_end_to_end() -> None:
