@@ -6,7 +6,7 @@ The choice depends on structure and size, never on the numbers, and is told in t
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from annotated_types import Ge
