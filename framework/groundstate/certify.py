@@ -110,14 +110,25 @@ def certify_status(solver: Solver[Any], status: Int[Tensor, "..."]) -> None:
         )
 
 
-def certify_state(energy: Energy, solver: Solver[Any], state: State) -> None:
+def certify_state(
+    energy: Energy,
+    solver: Solver[Any],
+    state: State,
+    exact: Float[Tensor, "..."] | None = None,
+) -> None:
     """Check what a state claims of its own `x`: energy and residual.
+
+    Args:
+        energy: whose.
+        solver: who claims it.
+        state: the claims.
+        exact: what `exact_energy` says of `x`, where that is known.
 
     Raises:
         CertificationError: naming the solver and the claim.
     """
     if state.energy is not None:
-        true = exact_energy(energy, state.x)
+        true = exact_energy(energy, state.x) if exact is None else exact
         _check_claim(solver, "energy", state.energy, true)
         allowed = rounding(energy, state.x, true.to(state.energy.dtype))
         close = (state.energy - true).abs() <= allowed

@@ -177,6 +177,7 @@ class _Run:
     best: Incumbent = field(default_factory=Incumbent)
     bound: Tensor | None = None
     noticed: Tensor | None = None
+    noticed_at: int = -1
     claimed: Tensor = field(default_factory=lambda: torch.tensor(math.inf))
     independent: Tensor | None = None
     clock: StepClock = field(default_factory=StepClock)
@@ -217,9 +218,11 @@ class _Run:
         if state.energy is None:
             return
         x, claimed = state.x.detach(), state.energy.detach()
-        if self.noticed is None:
-            self.noticed, self.claimed = x, claimed
-        elif bool((better := claimed < self.claimed).any()):
+        better = None if self.noticed is None else claimed < self.claimed
+        if self.noticed is None or better is None or bool(better.all()):
+            self.noticed, self.claimed, self.noticed_at = x, claimed, self.steps
+        elif bool(better.any()):
+            self.noticed_at = -1
             layout = self.problem.inner.space.layout
             self.noticed = torch.where(layout.expand(better), x, self.noticed)
             self.claimed = torch.where(better, claimed, self.claimed)
@@ -278,8 +281,8 @@ class _Run:
         )
 
     def look_at_noticed(self, state: State) -> None:
-        if self.noticed is None:
-            return
+        if self.noticed is None or self.noticed_at == self.steps:
+            return  # it is the configuration of the trace's last point, which was looked at
         # the last configuration again after it: where rounding cannot tell, the later one stays
         for x in (self.noticed, state.x.detach()):
             certify_configuration(self.problem.inner, self.solver, x)
@@ -302,7 +305,9 @@ class _Run:
         self, state: State, status: Int[Tensor, "*batch"], value: Float[Tensor, "*batch"]
     ) -> None:
         problem, solver = self.problem, self.solver
-        certify_state(problem.inner, solver, state)
+        # evaluated once where the best is what the solver ended with, as it nearly always is
+        same = problem.adapted is None and torch.equal(self.best.configuration, state.x)
+        certify_state(problem.inner, solver, state, value if same else None)
         allowed = rounding(problem.energy, self.best.configuration, self.trace[-1].energy)
         if self.bound is not None:
             certify_bound(solver, self.bound, value, allowed)
