@@ -11,12 +11,13 @@ from torch import Tensor
 
 import groundstate as gs
 from groundstate.certify import exact_energy, magnitude, rounding
-from groundstate.energy import FunctionEnergy, Views
+from groundstate.energy import FunctionEnergy, QuadraticEnergy, Views, view
 from groundstate.errors import CertificationError
 from groundstate.factors import FactorGraph
 from groundstate.solver import Beliefs
 from groundstate.space import Discrete, Real
 from groundstate.status import Status
+from groundstate.views import Quadratic
 
 SQUARE = FunctionEnergy(function=lambda x: (x**2).sum(-1), space=Real(event_shape=(1,), dtype=F64))
 INF, NAN = float("inf"), float("nan")
@@ -236,3 +237,14 @@ def test_counts_of_labels_are_per_variable() -> None:
     liar = Scripted(xs=torch.tensor([[0, 0]]), beliefs=beliefs(marginals=(0.25, 1.0, 0.75)))
     with pytest.raises(CertificationError):
         gs.infer(energy, liar)
+
+
+def test_parameters_too_large_to_copy_are_left_in_their_own_type(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = Real(event_shape=(1,), dtype=torch.float32)
+    quadratic = view(bowl(torch.tensor([1.0])), Quadratic)
+    energy = QuadraticEnergy(quadratic=quadratic, space=space)
+    assert exact_energy(energy, torch.ones(1)).dtype == F64
+    monkeypatch.setattr("groundstate.certify._LARGE", 8)
+    assert exact_energy(energy, torch.ones(1)).dtype == torch.float32

@@ -9,6 +9,7 @@ from tests.toys import F64, bowl
 from torch import Tensor, nn
 
 import groundstate as gs
+from groundstate.move import bytes_of
 
 
 class Pair(NamedTuple):
@@ -52,6 +53,12 @@ def test_every_floating_tensor_moves_and_labels_stay_whole() -> None:
     assert moved.pair.right.dtype == moved.labels.dtype == torch.int64
     assert moved.name == "bag"
     assert before.weights.dtype == before.dtype == torch.float32
+
+
+def test_bytes_are_those_of_the_copy() -> None:
+    assert bytes_of(bag(), F64) == 8 * (2 + 1 + 1 + 1)
+    assert bytes_of(gs.to(bag(), dtype=F64), F64) == 0
+    assert bytes_of(nn.Linear(2, 3), F64) == 8 * 9
 
 
 def test_the_device_is_followed() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from groundstate.energy import Energy, view
 from groundstate.errors import CertificationError
 from groundstate.factors import FactorGraph
-from groundstate.move import to
+from groundstate.move import bytes_of, to
 from groundstate.solver import Beliefs, Solver, State
 from groundstate.space import Discrete, first
 from groundstate.status import Status
@@ -21,6 +21,8 @@ from groundstate.views import Quadratic
 
 _RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 _COARSE = 1e-2
+_LARGE = 2**30
+"""Bytes up to which a copy of the parameters in float64 is worth an exact energy."""
 
 
 def rounding(
@@ -56,7 +58,12 @@ def _finite(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def exact_energy(energy: Energy, x: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """E(x) in float64 where the energy can be moved there, else in its own type."""
+    """E(x) in float64 where the energy can be moved there, else in its own type.
+
+    That copies its parameters; where the copy took more than `_LARGE` bytes there is none.
+    """
+    if bytes_of(energy, torch.float64) > _LARGE:
+        return energy(x)
     try:
         double = to(energy, dtype=torch.float64)
         return double(x.double() if x.is_floating_point() else x)

@@ -51,5 +51,21 @@ def _moved(obj: Any, device: torch.device | None, dtype: torch.dtype | None) -> 
     return obj
 
 
+def bytes_of(obj: Any, dtype: torch.dtype) -> int:
+    """Bytes that `to` would need for floating-point tensors that have another type as yet."""
+    if isinstance(obj, Tensor):
+        copied = obj.is_floating_point() and obj.dtype != dtype
+        return obj.numel() * dtype.itemsize if copied else 0
+    if isinstance(obj, nn.Module):
+        return sum(bytes_of(each, dtype) for each in (*obj.parameters(), *obj.buffers()))
+    if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
+        return sum(bytes_of(getattr(obj, each.name), dtype) for each in dataclasses.fields(obj))
+    if isinstance(obj, tuple | list):
+        return sum(bytes_of(each, dtype) for each in cast(tuple[Any, ...], obj))
+    if isinstance(obj, Mapping):
+        return sum(bytes_of(each, dtype) for each in cast(Mapping[Any, Any], obj).values())
+    return 0
+
+
 def _is_named(items: tuple[Any, ...]) -> bool:
     return type(items) is not tuple
