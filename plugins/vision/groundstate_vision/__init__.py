@@ -23,7 +23,17 @@ def groundstate_components() -> Iterable[Component]:
         target="groundstate_vision.colorization:ColorizationDataset",
         summary="a grey photo to colour from strokes or from patches of the true colour",
         source="Levin, Lischinski, Weiss: Colorization using Optimization (2004)",
-        gives=("guide", "pinned", "values", "lightness", "reference", "names"),
+        gives=(
+            "guide",
+            "features",
+            "pinned",
+            "values",
+            "regions",
+            "lightness",
+            "reference",
+            "nearest",
+            "names",
+        ),
         examples="groundstate_vision.examples:colorizations",
     )
     yield Component(

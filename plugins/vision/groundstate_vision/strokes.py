@@ -8,7 +8,8 @@ Coordinates come as JSON or TOML, with the same fields::
 
 `points` are pixels from the top left corner of the photo (a pixel's centre is at +0.5), joined by
 straight lines of `width` pixels with round ends; later strokes cover earlier ones. A colour stroke
-has `colour` ("#a0522d" or a CSS name) in the place of `label`.
+has `colour` ("#a0522d" or a CSS name) in the place of `label`, or `group`: the strokes of one group
+share a colour that nobody gives.
 """
 
 import json
@@ -32,12 +33,13 @@ _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Stroke:
-    """One line drawn by hand: either a `label` or a `colour`."""
+    """One line drawn by hand: either a `label`, or a `colour`, or a `group`."""
 
     points: Annotated[tuple[tuple[float, float], ...], MinLen(1)]
     width: Annotated[float, Gt(0)] = 8.0
     label: str | None = None
     colour: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -120,20 +122,27 @@ def label_strokes(
 
 def colour_strokes(
     path: Path, original: tuple[int, int], shape: tuple[int, int]
-) -> tuple[Bool[Tensor, "height width"], Float[Tensor, "height width 3"]]:
+) -> tuple[
+    Bool[Tensor, "height width"],
+    Float[Tensor, "height width 3"],
+    Bool[Tensor, "groups height width"],
+]:
     """Colour strokes at the size of the loaded photo.
 
     Returns:
-        Where a colour is given, and the sRGB colours in [0, 1] there (0 elsewhere).
+        Where a colour is given, the sRGB colours in [0, 1] there (0 elsewhere), and the pixels of
+        each group of strokes that share a colour, in the order the groups first appear.
 
     Raises:
-        ValueError: A stroke without a colour that can be read, or a file of another size.
+        ValueError: A stroke with neither a colour that can be read nor a group, a group of a single
+            stroke or with a stroke that is all covered, or a file of another size.
     """
     file = read_stroke_file(path, original)
     colours = torch.tensor([_colour_of(stroke, path) for stroke in file.strokes]) / 255
     drawn = draw_strokes(file, shape)
-    given = drawn >= 0
-    return given, colours[drawn.clamp(min=0)] * given[..., None]
+    coloured = torch.tensor([stroke.colour is not None for stroke in file.strokes])
+    given = (drawn >= 0) & coloured[drawn.clamp(min=0)]
+    return given, colours[drawn.clamp(min=0)] * given[..., None], _groups(file, drawn, path)
 
 
 def draw_strokes(file: StrokeFile, shape: tuple[int, int]) -> Int[Tensor, "height width"]:
@@ -209,24 +218,56 @@ def _distance(
 def _labels_of(file: StrokeFile, path: Path) -> Int[Tensor, " strokes"]:
     """The label of each stroke of a file."""
     for position, stroke in enumerate(file.strokes):
-        if stroke.label not in file.labels or stroke.colour is not None:
+        if stroke.label not in file.labels or stroke.colour or stroke.group:
             raise ValueError(
                 f"`strokes[{position}].label` in {str(path)!r} must be one of its `labels` "
-                f"({', '.join(file.labels) or 'none are listed'}), without `colour`; "
+                f"({', '.join(file.labels) or 'none are listed'}), without `colour` or `group`; "
                 f"got {stroke.label!r}."
             )
     return torch.tensor([file.labels.index(str(stroke.label)) for stroke in file.strokes])
 
 
 def _colour_of(stroke: Stroke, path: Path) -> tuple[int, ...]:
-    """The sRGB colour of a colour stroke, in 0..255."""
+    """The sRGB colour of a colour stroke, in 0..255; black for a stroke of a group."""
+    if stroke.group is not None and stroke.colour is None and stroke.label is None:
+        return (0, 0, 0)
+    if stroke.group is not None:
+        raise ValueError(
+            f"A stroke of a `group` in {str(path)!r} must have neither `colour` nor `label`, for "
+            f"the group shares a colour that is found; got {stroke.group!r} with "
+            f"{stroke.colour or stroke.label!r}. Draw a coloured stroke of its own beside it."
+        )
     try:
         return ImageColor.getrgb(str(stroke.colour))[:3]
     except ValueError as error:
         raise ValueError(
-            f"Each stroke in {str(path)!r} must have a `colour` such as '#a0522d' or 'sienna'; "
-            f"got {stroke.colour!r}."
+            f"Each stroke in {str(path)!r} must have a `colour` such as '#a0522d' or 'sienna', or "
+            f"a `group` that shares one; got {stroke.colour!r}."
         ) from error
+
+
+def _groups(
+    file: StrokeFile, drawn: Int[Tensor, "height width"], path: Path
+) -> Bool[Tensor, "groups height width"]:
+    """The pixels of each group of strokes."""
+    members: dict[str, list[int]] = {}
+    for index, stroke in enumerate(file.strokes):
+        if stroke.group is not None:
+            members.setdefault(stroke.group, []).append(index)
+    for name, strokes in members.items():
+        if len(strokes) < 2:
+            raise ValueError(
+                f"A group in {str(path)!r} must have at least two strokes, for they share a "
+                f"colour; got only `strokes[{strokes[0]}]` with `group` {name!r}."
+            )
+        for index in strokes:
+            if not bool((drawn == index).any()):
+                raise ValueError(
+                    f"`strokes[{index}]` of the group {name!r} in {str(path)!r} must show at least "
+                    "one pixel, but later strokes cover it, or it is outside the photo."
+                )
+    masks = [torch.isin(drawn, torch.tensor(strokes)) for strokes in members.values()]
+    return torch.stack(masks) if masks else torch.zeros(0, *drawn.shape, dtype=torch.bool)
 
 
 def _faults(error: ValidationError) -> str:

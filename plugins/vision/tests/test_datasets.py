@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from groundstate.data import Dataset, Metric
 from groundstate_vision import examples
 from groundstate_vision.colorization import ColorizationDataset
 from groundstate_vision.colour import rgb_to_lab
+from groundstate_vision.features import hand_features
+from groundstate_vision.fill import nearest_fill
 from groundstate_vision.label_png import write_labels
 from groundstate_vision.metrics import PSNR, PixelAccuracy
 from groundstate_vision.palette import palette
@@ -174,3 +177,54 @@ def test_components_follow_the_interfaces():
     metrics: list[Metric] = [example.metric for example in shown]
     assert all(isinstance(dataset, Dataset) for dataset in datasets)
     assert all(isinstance(metric, Metric) for metric in metrics)
+
+
+def test_features_are_near_for_pixels_that_look_alike_whatever_the_size():
+    dark = torch.zeros(32, 64, dtype=torch.float64)
+    dark[:, 32:] = 0.5
+    for lightness in (dark, dark.repeat_interleave(2, 0).repeat_interleave(2, 1)):
+        features = hand_features(lightness, intensity=10, position=2, texture=3)
+        height, width = lightness.shape
+        assert features.shape == (7, height, width)
+        left, right = features[:, height // 2, width // 8], features[:, height // 2, -width // 8]
+        assert float(right[0] - left[0]) == pytest.approx(5)
+        assert float(right[2] - left[2]) == pytest.approx(1.5)
+        assert float(right[3] - left[3]) == pytest.approx(1.5, abs=1e-6)
+        edge = features[:, height // 2, width // 2]
+        assert float(edge[4]) > 0.1 > 0.01 > float(left[4])
+
+
+def test_the_nearest_fill_is_brute_force():
+    rng = torch.Generator().manual_seed(0)
+    pinned = (torch.rand(7, 9, generator=rng) < 0.1).double()
+    values = torch.rand(2, 7, 9, generator=rng, dtype=torch.float64)
+    filled = nearest_fill(pinned, values)
+    seeds = pinned.nonzero().double()
+    for row, column in torch.cartesian_prod(torch.arange(7), torch.arange(9)).tolist():
+        away = (seeds - torch.tensor([row, column])).norm(dim=1)
+        ties = seeds[away <= away.min() + 1e-9].long()
+        found = filled[:, row, column]
+        assert any(torch.equal(found, values[:, r, c]) for r, c in ties.tolist())
+    with pytest.raises(ValueError, match="at least one pinned pixel"):
+        nearest_fill(torch.zeros(2, 2), torch.zeros(2, 2, 2))
+
+
+def test_shipped_strokes_that_share_colours():
+    dataset = ColorizationDataset(image="coffee", size=120, strokes="shared", patches=())
+    outputs = dataset.load()
+    regions, pinned = outputs["regions"], outputs["pinned"]
+    assert isinstance(regions, torch.Tensor) and isinstance(pinned, torch.Tensor)
+    assert regions.shape == (2, 80, 120) and not bool((regions.sum(0) * pinned[0, 0]).any())
+    assert "grey with strokes that share a colour" in dataset.pictures(outputs, None)
+    with pytest.raises(ValueError, match="for coffee only"):
+        ColorizationDataset(image="rocket", strokes="shared").load()
+
+
+def test_groups_without_a_colour_need_patches(tmp_path: Path):
+    strokes = [{"group": "a", "points": [[9, 9]]}, {"group": "a", "points": [[400, 300]]}]
+    path = tmp_path / "shared.json"
+    path.write_text(json.dumps({"size": [600, 400], "strokes": strokes}))
+    outputs = ColorizationDataset(image="coffee", size=60, strokes=str(path), patches=(2,)).load()
+    assert outputs["names"] == ("2 patches",)
+    with pytest.raises(ValueError, match="coloured `strokes`"):
+        ColorizationDataset(image="coffee", size=60, strokes=str(path), patches=()).load()

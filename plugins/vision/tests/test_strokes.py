@@ -167,12 +167,62 @@ def test_colours_are_given_where_they_are_drawn(tmp_path: Path):
         labels=[],
         strokes=[{"colour": "#ff8000", "width": 4, "points": [[5, 4], [35, 4]]}],
     )
-    given, colours = colour_strokes(path, (20, 40), (20, 40))
+    given, colours, groups = colour_strokes(path, (20, 40), (20, 40))
     torch.testing.assert_close(colours[4, 20], torch.tensor([1, 128 / 255, 0]))
-    assert bool((colours[~given] == 0).all())
+    assert bool((colours[~given] == 0).all()) and len(groups) == 0
 
 
 def test_a_colour_that_cannot_be_read_is_named(tmp_path: Path):
     path = write_json(tmp_path / "s.json", strokes=[{"colour": "reddish", "points": [[5, 4]]}])
     with pytest.raises(ValueError, match="'reddish'"):
         colour_strokes(path, (20, 40), (20, 40))
+
+
+def grouped(path: Path, *strokes: dict[str, object]) -> Path:
+    path.write_text(json.dumps({"size": [40, 20], "strokes": strokes}))
+    return path
+
+
+def test_strokes_of_a_group_share_a_mask_and_give_no_colour(tmp_path: Path):
+    path = grouped(
+        tmp_path / "shared.json",
+        {"colour": "#ff0000", "width": 2, "points": [[20, 10]]},
+        {"group": "sea", "width": 4, "points": [[5, 4]]},
+        {"group": "sky", "width": 4, "points": [[5, 16]]},
+        {"group": "sea", "width": 4, "points": [[35, 4]]},
+        {"group": "sky", "width": 4, "points": [[35, 16]]},
+    )
+    given, colours, groups = colour_strokes(path, (20, 40), (20, 40))
+    assert bool(given[10, 20]) and int(given.sum()) == 4
+    assert colours[given].unique(dim=0).tolist() == [[1, 0, 0]]
+    assert groups.shape == (2, 20, 40)
+    assert bool(groups[0, 4, 5] & groups[0, 4, 35] & groups[1, 16, 5] & groups[1, 16, 35])
+    assert not bool((groups.sum(0) + given > 1).any())
+
+
+@pytest.mark.parametrize(
+    ("strokes", "message"),
+    [
+        ([{"group": "sea", "points": [[5, 4]]}], r"at least two strokes.*got only `strokes\[0\]`"),
+        (
+            [{"group": "sea", "colour": "red", "points": [[5, 4]]}] * 2,
+            "must have neither `colour` nor `label`.*got 'sea' with 'red'",
+        ),
+        (
+            [{"group": "sea", "points": [[5, 4]]}] * 2,
+            r"`strokes\[0\]` of the group 'sea'.*later strokes cover it",
+        ),
+        ([{"points": [[5, 4]]}], "or a `group` that shares one; got None"),
+        ([{"group": 3, "points": [[5, 4]]}], "strokes.0.group"),
+    ],
+)
+def test_bad_groups_are_refused(tmp_path: Path, strokes: list[dict[str, object]], message: str):
+    path = grouped(tmp_path / "shared.json", *strokes)
+    with pytest.raises(ValueError, match=message):
+        colour_strokes(path, (20, 40), (20, 40))
+
+
+def test_labelled_strokes_have_no_group(tmp_path: Path):
+    strokes = [{"label": "sky", "group": "a", "points": [[5, 4]]}]
+    with pytest.raises(ValueError, match="without `colour` or `group`"):
+        label_strokes(write_json(tmp_path / "strokes.json", strokes=strokes), (20, 40), (20, 40))

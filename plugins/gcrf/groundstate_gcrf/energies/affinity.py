@@ -1,59 +1,61 @@
 """`energy/affinity-gcrf`: every pixel is the mean of those that look alike, some are given.
 
-E(y) = ½‖(I - S)y‖² + ½βΣ h_i (y_i - α_i)² + ½γΣ_g Σ_{i in g} (y_i - ȳ_g)² + ½λ‖y‖² with S the row
-softmax of inner products of embeddings (Messaoud, Forsyth, Schwing: Structural Consistency and
-Controllability for Diverse Colorization, 2018; structured models spec §2.3). The regions g, whose
-pixels must share a value ȳ_g, and the pins h are given at run time.
+E(y) = ½‖(I - S)y‖² + ½μ Σ_ij S_ij (y_i - y_j)² + ½βΣ h_i (y_i - α_i)²
+     + ½γΣ_g Σ_{i in g} (y_i - ȳ_g)² + ½λ‖y‖²
 
-S·1 = 1, so without pins and λ a constant costs nothing: the paper's claim that A is always positive
-definite needs at least one pinned pixel in every set of pixels that S maps to itself. Softmax is
-positive, so one pixel is enough, unless rounding makes similarities 0; both are looked at here.
+with S the row softmax of how much embeddings are alike (Messaoud, Forsyth, Schwing: Structural
+Consistency and Controllability for Diverse Colorization, 2018; structured models spec §2.3). The
+regions g, whose pixels must share a value ȳ_g, and the pins h are given at run time.
+
+The paper's S is dense, and can be formed for small images only; with `neighbours` each row looks at
+few pixels. μ is not the paper's, which has μ = 0: a mean may be kept by values that swing around
+it, so between few pins ½‖(I - S)y‖² alone goes beyond the values given, as thin plates do. μ draws
+each pixel to each of those that look alike, and makes A better conditioned.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated
 
-import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
-from scipy.sparse import csgraph, csr_array
 from torch import Tensor
 
 from groundstate.energy import Views
-from groundstate_gcrf.energies.guard import NotPositiveDefinite
-from groundstate_gcrf.energies.low_rank import apply_rows
+from groundstate_gcrf.energies.held import check_held
 from groundstate_gcrf.energies.matrix import GaussianCrf, spread
+from groundstate_gcrf.energies.neighbours import Likeness, dense_similarity, sparse_similarity
+from groundstate_gcrf.energies.similarity import Similarity
 from groundstate_gcrf.structure import common_shape
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AffinityMatrix:
-    """(I - S)ᵀ(I - S) + βH + γ Σ_g (M_g - m_g m_gᵀ / |g|) + λI over `[height, width]`.
+    """(I - S)ᵀ(I - S) + μL + βH + γ Σ_g (M_g - m_g m_gᵀ / |g|) + λI over `[height, width]`.
 
     Attributes:
-        residual: I - S over the flattened pixels.
+        similarity: S over the flattened pixels; L = I + diag(Sᵀ1) - S - Sᵀ.
         pull: βh of each pixel, at least 0.
         regions: m, 1 for the pixels of each region that share a value and 0 for others.
+        smoothness: μ, broadcastable to the batch.
         tie: γ, broadcastable to the batch.
         scale: λ, broadcastable to the batch.
     """
 
-    residual: Float[Tensor, "*affinity_batch pixels pixels"]
+    similarity: Similarity
     pull: Float[Tensor, "*pull_batch height width"]
     regions: Float[Tensor, "*region_batch regions height width"]
+    smoothness: Float[Tensor, "..."]
     tie: Float[Tensor, "..."]
     scale: Float[Tensor, "..."]
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         return common_shape(
-            self.residual.shape[:-2],
+            self.similarity.batch_shape,
             self.pull.shape[:-2],
             self.regions.shape[:-3],
+            self.smoothness.shape,
             self.tie.shape,
             self.scale.shape,
         )
@@ -63,8 +65,12 @@ class AffinityMatrix:
         return tuple(self.pull.shape[-2:])
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        residual = apply_rows(self.residual, x.flatten(-2))
-        smooth = apply_rows(self.residual.mT, residual)
+        flat, mu = x.flatten(-2), spread(self.smoothness, 1)
+        mean = self.similarity.apply(flat)
+        rest = flat - mean
+        # one product with Sᵀ serves both terms: Sᵀ(I - S)x and μSᵀx
+        near = (1 + self.similarity.received()) * flat - mean
+        smooth = rest + mu * near - self.similarity.apply_transposed(rest + mu * flat)
         smooth = smooth.reshape(*smooth.shape[:-1], *self.event_shape)
         product = smooth + (self.pull + spread(self.scale, 2)) * x
         if not self.regions.shape[-3]:
@@ -82,7 +88,9 @@ class AffinityMatrix:
         return self.regions.sum((-2, -1)).clamp(min=1)
 
     def diagonal(self) -> Float[Tensor, "..."]:
-        own = self.residual.square().sum(-2)
+        itself, mu = self.similarity.own(), spread(self.smoothness, 1)
+        own = 1 - 2 * itself + self.similarity.received_squares()
+        own = own + mu * (1 + self.similarity.received() - 2 * itself)
         own = own.reshape(*own.shape[:-1], *self.event_shape)
         inverse = spread(self._counts.reciprocal(), 2)
         tied = (self.regions * (1 - inverse)).sum(-3)
@@ -101,6 +109,12 @@ def affinity_gcrf(
     pinned: Bool[Tensor, "..."] | Float[Tensor, "..."],
     values: Float[Tensor, "..."],
     regions: Bool[Tensor, "..."] | Float[Tensor, "..."] | None = None,
+    neighbours: Annotated[int, Ge(1)] | None = None,
+    window: Annotated[int, Ge(1)] = 1,
+    likeness: Likeness = "inner-product",
+    itself: bool = True,
+    weakest: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    smoothness: Annotated[float, Ge(0)] | Tensor = 0.0,
     strength: Annotated[float, Ge(0)] | Tensor = 5.0,
     tie: Annotated[float, Ge(0)] | Tensor = 5.0,
     diagonal: Annotated[float, Ge(0)] | Tensor = 0.0,
@@ -108,12 +122,21 @@ def affinity_gcrf(
     """A field that follows `values` where pinned, and elsewhere the pixels that look alike.
 
     Args:
-        embeddings: 𝒜, `[*batch, length, height, width]`; pixels are alike as the softmax of inner
-            products says.
+        embeddings: 𝒜, `[*batch, length, height, width]`.
         pinned: h, `[*batch, height, width]`: boolean, or how much each pixel is pinned.
         values: α, `[*batch, height, width]`; ignored, NaN included, where nothing is pinned.
         regions: pixels that must share a value, one mask per group `[*batch, groups, height,
             width]`; two strokes that belong together are one mask.
+        neighbours: how many of the most similar pixels each pixel looks at, itself included where
+            it is one of them; None for all pixels, which takes pixels² numbers. The choice is not
+            differentiated, the softmax over what was chosen is.
+        window: with `neighbours`, the side of the window around a pixel that it looks at, too; odd.
+        likeness: what makes pixels alike: "inner-product" as in the paper, or "distance",
+            -½‖f_i - f_j‖², for features made by hand.
+        itself: whether a pixel is one of those that look like it, as in the paper.
+        weakest: share of each row that is spread evenly over the pixels looked at; above 0, no
+            pixel that stands out is cut off.
+        smoothness: μ, draws each pixel to each of those that look alike; 0 in the paper.
         strength: β, how strongly pinned pixels follow their values.
         tie: γ, how strongly the pixels of a region share a value.
         diagonal: λ, draws every pixel to 0.
@@ -121,35 +144,84 @@ def affinity_gcrf(
     Raises:
         NotPositiveDefinite: if nothing holds the level of a set of pixels.
     """
-    height, width = _size(embeddings, values)
-    logits = embeddings.flatten(-2)
-    similarity = torch.softmax(logits.mT @ logits, dim=-1)
-    eye = torch.eye(height * width, dtype=values.dtype, device=values.device)
+    _check_size(embeddings, values)
+    _check_choice(neighbours, window, itself, values.shape[-2] * values.shape[-1])
+    similarity: Similarity
+    if neighbours is None:
+        similarity = dense_similarity(embeddings, likeness=likeness, itself=itself, weakest=weakest)
+    else:
+        similarity = sparse_similarity(
+            embeddings,
+            neighbours=neighbours,
+            window=window,
+            likeness=likeness,
+            itself=itself,
+            weakest=weakest,
+        )
     weight = pinned.to(values.dtype)
-    numbers = {"strength": strength, "tie": tie, "diagonal": diagonal}
-    beta, gamma, ridge = (_number(name, each, values) for name, each in numbers.items())
+    numbers = {"smoothness": smoothness, "strength": strength, "tie": tie, "diagonal": diagonal}
+    mu, beta, gamma, ridge = (_number(name, each, values) for name, each in numbers.items())
+    height, width = values.shape[-2:]
     groups = values.new_zeros((0, height, width)) if regions is None else regions.to(values.dtype)
     targets = torch.where(weight > 0, values, torch.zeros_like(values))
     pull = spread(beta, 2) * weight
     _check_numbers(pinned=weight, values=targets, regions=groups)
     matrix = AffinityMatrix(
-        residual=eye - similarity, pull=pull, regions=groups, tie=gamma, scale=ridge
+        similarity=similarity,
+        pull=pull,
+        regions=groups,
+        smoothness=mu,
+        tie=gamma,
+        scale=ridge,
     )
     linear = pull * targets
     energy = GaussianCrf(
         matrix=matrix, linear=linear, constant=0.5 * (linear * targets).sum((-2, -1))
     )
-    _check_held(matrix, similarity.detach())
+    check_held(
+        similarity,
+        batch=matrix.batch_shape,
+        pull=pull.flatten(-2),
+        ties=((groups * spread(gamma, 3)).detach() > 0).flatten(-2),
+        smooth=mu.detach() > 0,
+        scale=ridge,
+    )
     return energy
 
 
-def _size(embeddings: Tensor, values: Tensor) -> tuple[int, int]:
+def _check_size(embeddings: Tensor, values: Tensor) -> None:
     if embeddings.dim() < 3 or tuple(embeddings.shape[-2:]) != tuple(values.shape[-2:]):
         raise ValueError(
             "embeddings must be [*batch, length, height, width] with the height and width of "
             f"values, {tuple(values.shape[-2:])}, got the shape {tuple(embeddings.shape)}"
         )
-    return values.shape[-2], values.shape[-1]
+
+
+_LARGEST = 16_384
+"""Pixels up to which S is formed: 2 GiB of float64."""
+
+
+def _check_choice(neighbours: int | None, window: int, itself: bool, pixels: int) -> None:
+    if window % 2 == 0:
+        raise ValueError(f"window must be odd, so that it has a middle, got {window}")
+    if neighbours is None:
+        if window > 1:
+            raise ValueError(
+                f"window must be 1 where each pixel looks at all others, got {window}; give "
+                "`neighbours`, the number of similar pixels that it looks at"
+            )
+        if pixels > _LARGEST:
+            raise ValueError(
+                f"neighbours must be given for images of more than {_LARGEST} pixels, got "
+                f"{pixels} pixels: S between all of them would have {pixels**2} entries; "
+                "`neighbours = 16` looks at the 16 most similar pixels of each"
+            )
+    others = pixels if neighbours is None else max(min(neighbours, pixels), min(window, pixels))
+    if not itself and others < 2:
+        raise ValueError(
+            f"each pixel must look at another one when `itself` is false, got neighbours = "
+            f"{neighbours} and window = {window} for {pixels} pixels; raise `neighbours`"
+        )
 
 
 def _number(name: str, value: float | Tensor, like: Tensor) -> Tensor:
@@ -168,58 +240,3 @@ def _check_numbers(*, pinned: Tensor, values: Tensor, regions: Tensor) -> None:
         raise ValueError("values must be finite wherever `pinned` is above 0, got NaN or infinity")
     if bool(((regions != 0) & (regions != 1)).any()):
         raise ValueError("regions must be masks of 0 and 1, one per group of pixels")
-
-
-def _check_held(matrix: AffinityMatrix, similarity: Float[Tensor, "..."]) -> None:
-    """Refuse a problem in which the level of some pixels is free."""
-    batch = matrix.batch_shape
-    scale = matrix.scale.detach().expand(batch)
-    pulled = (matrix.pull.detach() > 0).expand(*batch, *matrix.event_shape).flatten(-2)
-    loose = (scale <= 0) & ~pulled.any(-1)
-    if not bool(loose.any()) and bool((similarity <= 0).any()):
-        loose = (scale <= 0) & ~_all_classes_held(matrix, similarity, pulled)
-    if bool(loose.any()):
-        where = tuple(int(index) for index in loose.nonzero()[0])
-        raise NotPositiveDefinite(
-            f"the energy must have one minimum, but{f' in problem {where}' if where else ''} "
-            "nothing holds the level of some pixels: pin one of them (with `strength` above 0), "
-            "tie them to pinned ones, or set `diagonal` above 0. Pixels fall apart where "
-            "embeddings are so large that similarities round to 0"
-        )
-
-
-def _all_classes_held(
-    matrix: AffinityMatrix, similarity: Tensor, pulled: Bool[Tensor, "*batch pixels"]
-) -> Bool[Tensor, "*batch"]:
-    batch, pixels = matrix.batch_shape, pulled.shape[-1]
-    ties = (matrix.regions * spread(matrix.tie, 3)).detach() > 0
-    edges = (similarity > 0).expand(*batch, pixels, pixels).reshape(-1, pixels, pixels)
-    groups = ties.flatten(-2).expand(*batch, *ties.shape[-3:-2], pixels)
-    groups = groups.reshape(len(edges), -1, pixels)
-    held = [
-        _is_held(edge.cpu().numpy(), pin.cpu().numpy(), group.cpu().numpy())
-        for edge, pin, group in zip(edges, pulled.reshape(-1, pixels), groups, strict=True)
-    ]
-    return torch.tensor(held, device=pulled.device).reshape(batch)
-
-
-def _is_held(edges: Array, pinned: Array, groups: Array) -> bool:
-    """Whether y = Sy, pins at 0 and equal values in each group leave only y = 0.
-
-    On each closed class of S (no similarity leads out of it) y is constant, by Perron and
-    Frobenius, and elsewhere it is a mean of these constants.
-    """
-    count, part = cast(
-        tuple[int, Array],
-        csgraph.connected_components(csr_array(edges), directed=True, connection="strong"),
-    )
-    closed = np.ones(count, dtype=bool)
-    row, column = np.nonzero(edges)
-    closed[part[row[part[row] != part[column]]]] = False
-    zero = np.asarray(pinned, dtype=bool).copy()
-    for _ in range(count + 1):
-        zero |= np.isin(part, np.unique(part[zero & closed[part]])) & closed[part]
-        for group in groups:
-            if zero[group].any():
-                zero |= group
-    return bool(zero[closed[part]].all())
