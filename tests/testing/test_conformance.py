@@ -177,3 +177,12 @@ def test_solvers_are_tried_on_the_energies_of_their_own_plugin() -> None:
         "solver/descent": {"energy/dense example 0", "energy/dense example 1"},
         "solver/greedy": set(),
     }
+
+
+def test_rare_needs_are_tried_on_more_examples_of_each_energy() -> None:
+    many = [dataclasses.replace(energies.dense(), name=f"dense-{index}") for index in range(7)]
+    records = [*many, groups.tables(), toys.correct()["descent"], toys.correct()["greedy"]]
+    cases = [case for case in laws_for(records) if case.law.name == "same_seed_same_result"]
+    own = {c.component: [p.name for p in c.problems or () if p.own] for c in cases}
+    assert own["solver/descent"] == [f"energy/dense-{index} example 0" for index in range(7)]
+    assert own["solver/greedy"] == ["energy/tables example 0", "energy/tables example 1"]
