@@ -45,12 +45,11 @@ def grids() -> list[GridGcrf]:
 
 
 def conjugate_gradients() -> list[ConjugateGradients]:
-    """Tight and loose, with every preconditioner; short steps, so that there are several."""
+    """Tight and loose, preconditioned for any matrix; short steps, so that there are several."""
     return [
         ConjugateGradients(tolerance=1e-12, check_every=4),
         ConjugateGradients(tolerance=1e-10, check_every=2, preconditioner="none"),
         ConjugateGradients(tolerance=1e-11, check_every=3, preconditioner="block-jacobi", block=2),
-        ConjugateGradients(tolerance=1e-11, check_every=3, preconditioner="multigrid"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -10,14 +10,16 @@ from plugins.gcrf.tests.crfs import dense, normal
 from plugins.gcrf.tests.systems import dense_energy, dense_of, generator, random_grid, spd
 from torch import Tensor
 
+from groundstate.component import Component
 from groundstate.energy import Energy, QuadraticEnergy
 from groundstate.errors import ConfigurationError, ViewError
 from groundstate.registry import load
 from groundstate.solver import Deadline
 from groundstate.solving import solve
 from groundstate.status import Status
+from groundstate.testing.conformance import Case, parametrize_laws
 from groundstate.testing.oracles import solve_densely
-from groundstate.testing.typed import eigenvalues
+from groundstate.testing.typed import eigenvalues, linear_solve
 from groundstate_gcrf.conjugate_gradients import CGState, ConjugateGradients
 from groundstate_gcrf.energies.low_rank import low_rank_gcrf
 from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
@@ -107,11 +109,12 @@ def test_implicit_gradients_pass(name: Name) -> None:
 @pytest.mark.parametrize("name", ["block-jacobi", "multigrid"])
 def test_gradients_through_the_steps_agree_with_the_implicit_ones(name: Name) -> None:
     found: list[Tensor] = []
-    for gradient in ("implicit", "unrolled"):
+    kinds: list[Literal["implicit", "unrolled"]] = ["implicit", "unrolled"]
+    for gradient in kinds:
         energy = random_grid(5, height=10, width=8)
         weights = energy.right.clone().requires_grad_()
         solver = ConjugateGradients(tolerance=1e-12, preconditioner=name)
-        x = solve(replace(energy, right=weights), solver, gradient=gradient).x  # type: ignore
+        x = solve(replace(energy, right=weights), solver, gradient=gradient).x
         found += torch.autograd.grad(x.square().sum(), [weights])
     torch.testing.assert_close(*found, rtol=1e-6, atol=1e-8)
 
@@ -250,7 +253,7 @@ class TestBlockJacobi:
         number = boxes.place // size
         kept = torch.where(number[:, None] == number, matrix, 0.0)
         r = normal(9, *layout.shape)
-        expected = torch.linalg.solve(kept, r.reshape(*layout.batch_shape, -1)[..., None])  # type: ignore
+        expected = linear_solve(kept, r.reshape(*layout.batch_shape, -1))
         found = MAKERS["block-jacobi"](energy, limit).apply(r)
         torch.testing.assert_close(found, expected.reshape(r.shape))
 
@@ -280,6 +283,40 @@ def test_energies_without_the_structure_are_refused_with_advice(name: Name) -> N
         solve(energy, ConjugateGradients(preconditioner=name))
 
 
+def coarsened_grids() -> list[GridGcrf]:
+    """Large enough for a coarser grid, small enough for the oracles."""
+    return [contrast_grid(7, width=9), random_grid(3, height=9, width=7, batch=(2,))]
+
+
+def with_multigrid() -> list[ConjugateGradients]:
+    """Short steps, so that there are several."""
+    return [ConjugateGradients(tolerance=1e-11, check_every=3, preconditioner="multigrid")]
+
+
+GRID = Component(
+    kind="energy",
+    name="coarsened-grid",
+    target=GridGcrf,
+    summary="a grid for multigrid",
+    gives=("Density", "Factored", "GridStencil", "Quadratic", "SparseMatrix"),
+    examples=coarsened_grids,
+)
+CYCLES = Component(
+    kind="solver",
+    name="cg-with-multigrid",
+    target=ConjugateGradients,
+    summary="conjugate gradients with multigrid",
+    needs=("Quadratic", "GridStencil"),
+    claims=("batched", "bound", "implicit-gradient", "residual"),
+    examples=with_multigrid,
+)
+
+
+@parametrize_laws([GRID, CYCLES])
+def test_the_laws_of_a_solver_hold_with_multigrid(case: Case) -> None:
+    case()
+
+
 def test_unknown_names_and_blocks_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="block-jacobi"):
         load().build("solver/cg", preconditioner="ilu")
@@ -302,6 +339,18 @@ class Failing:
         return self.spoil(answer) if self.done[0] in self.calls else answer
 
 
+def times(factor: float) -> Callable[[Tensor], Tensor]:
+    return lambda z: z * factor
+
+
+SPOILT = {
+    "nan": times(float("nan")),
+    "inf": times(float("inf")),
+    "zero": times(0.0),
+    "negative": times(-1.0),
+}
+
+
 class TestBreakdown:
     """The recurrence starts afresh, and goes on to the solution."""
 
@@ -320,16 +369,7 @@ class TestBreakdown:
         torch.testing.assert_close(state.x * 0, torch.zeros(2, 30).double())
         return state
 
-    @pytest.mark.parametrize(
-        "spoil",
-        [
-            lambda z: z * float("nan"),
-            lambda z: z * float("inf"),
-            lambda z: torch.zeros_like(z),
-            lambda z: -z,
-        ],
-        ids=["nan", "inf", "zero", "negative"],
-    )
+    @pytest.mark.parametrize("spoil", SPOILT.values(), ids=list(SPOILT))
     def test_in_one_answer_of_the_preconditioner(self, spoil: Callable[[Tensor], Tensor]) -> None:
         state = self.run(spoil, 5, 30)
         assert state.recurrence.outcome.tolist() == [Status.CONVERGED] * 2
@@ -338,20 +378,15 @@ class TestBreakdown:
         def spoil(z: Tensor) -> Tensor:
             return torch.stack([z[0] * float("nan"), z[1]])
 
-        untouched = self.run(lambda z: z)
+        untouched = self.run(times(1.0))
         state = self.run(spoil, 5)
         assert state.recurrence.outcome.tolist() == [Status.CONVERGED] * 2
         assert torch.equal(state.x[1], untouched.x[1])
 
     def test_that_never_ends_is_told(self) -> None:
-        always = range(1, 200)
-        assert (
-            self.run(lambda z: z * float("nan"), *always).recurrence.outcome.tolist()
-            == [Status.DIVERGED] * 2
-        )
-        assert (
-            self.run(torch.zeros_like, *always).recurrence.outcome.tolist() == [Status.STALLED] * 2
-        )
+        for spoil, status in (("nan", Status.DIVERGED), ("zero", Status.STALLED)):
+            state = self.run(SPOILT[spoil], *range(1, 200))
+            assert state.recurrence.outcome.tolist() == [status] * 2
 
     def test_lost_conjugacy_is_noticed_by_the_true_residual(self) -> None:
         energy = contrast_grid(12)
@@ -377,9 +412,5 @@ class TestBreakdown:
                 state = solver.step(energy, state, Deadline())
         assert int(solver.status(state)) == Status.CONVERGED
         torch.testing.assert_close(
-            state.x.flatten(), torch.linalg.solve(dense_of(energy), view_of(energy))
+            state.x.flatten(), linear_solve(dense_of(energy), energy.quadratic.linear.flatten())
         )
-
-
-def view_of(energy: GridGcrf) -> Tensor:
-    return energy.quadratic.linear.flatten()

@@ -155,7 +155,7 @@ def _of_sparse(energy: Energy, boxes: Boxes) -> Tensor:
     values = sparse.values[..., inside]
     zeros = values.new_zeros(*values.shape[:-1], count * size * size)
     found = zeros.index_add(-1, rows[inside] * size + columns[inside] % size, values)
-    return found.unflatten(-1, (count, size, size))
+    return found.reshape(*values.shape[:-1], count, size, size)
 
 
 def _gram(

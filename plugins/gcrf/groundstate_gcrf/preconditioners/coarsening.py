@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from groundstate_gcrf.structure import common_shape
+
 Offset = tuple[int, int]
 """Rows down and columns to the right."""
 HALF: tuple[Offset, ...] = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -86,7 +88,7 @@ class Interpolation:
     def apply(self, coarse: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """P times a function on the coarse grid."""
         height, width = coarse.shape[-2:]
-        batch = torch.broadcast_shapes(coarse.shape[:-2], self.weights.shape[:-3])
+        batch = common_shape(coarse.shape[:-2], self.weights.shape[:-3])
         fine = coarse.new_zeros(*batch, 2 * height, 2 * width)
         for (row, column), parts in self.by_parity.items():
             values = [weight * shift(coarse, offset) for offset, weight in parts.items()]

@@ -19,7 +19,7 @@ from groundstate_gcrf.preconditioners.multigrid import Multigrid, Size, finest
 from groundstate_gcrf.structure import GridStencil
 
 _factor_lines = cast(Callable[..., None], factor_lines)
-_COARSEST = 64
+_COARSEST = 32
 """Pixels up to which a grid is solved by its dense inverse."""
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from groundstate_gcrf.preconditioners.coarsening import NinePoint, shift
-from groundstate_gcrf.structure import GridStencil
+from groundstate_gcrf.structure import GridStencil, common_shape
 
 Size = tuple[int, int]
 _BEFORE = ((True, 0), (True, 1), (False, 0), (False, 1))
@@ -65,25 +65,26 @@ class Multigrid:
 
     def grid(self, k: int) -> Grid:
         """A grid that is not the coarsest."""
-        size, start = self.sizes[k], starts(self.sizes)[k]
-        pixels, fields = math.prod(size), fields_of(k)
-        kept = self.numbers.narrow(-1, start, fields * pixels).unflatten(-1, (fields, *size))
-        coarse = self.sizes[k + 1]
-        weights = self.numbers.narrow(-1, start + fields * pixels, 2 * math.prod(coarse))
-        return Grid(
-            matrix=NinePoint(centre=kept[..., 0, :, :], couplings=kept[..., 1:5, :, :])
-            if k
-            else finest(self.stencil),
-            lines=kept[..., -2:, :, :],
-            weights=weights.unflatten(-1, (2, *coarse)),
-        )
+        (height, width), (coarse_height, coarse_width) = self.sizes[k], self.sizes[k + 1]
+        start, fields = starts(self.sizes)[k], fields_of(k)
+        kept = self._part(start, fields, height, width)
+        start += fields * height * width
+        matrix = finest(self.stencil)
+        if k:
+            matrix = NinePoint(centre=kept[..., 0, :, :], couplings=kept[..., 1:5, :, :])
+        weights = self._part(start, 2, coarse_height, coarse_width)
+        return Grid(matrix=matrix, lines=kept[..., -2:, :, :], weights=weights)
+
+    def _part(self, start: int, *shape: int) -> Tensor:
+        """Some of the numbers of each matrix."""
+        part = self.numbers.narrow(-1, start, math.prod(shape))
+        return part.reshape(*self.numbers.shape[:-1], *shape)
 
     def _cycle(self, right: Float[Tensor, "..."], k: int) -> Float[Tensor, "..."]:
         if k + 1 == len(self.sizes):
             pixels = math.prod(self.sizes[k])
-            inverse = self.numbers.narrow(-1, starts(self.sizes)[k], pixels * pixels)
-            inverse = inverse.unflatten(-1, (pixels, pixels))
-            return (inverse @ right.flatten(-2)[..., None])[..., 0].reshape(right.shape)
+            inverse = self._part(starts(self.sizes)[k], pixels, pixels)
+            return (inverse @ right.flatten(-2)[..., None]).reshape(right.shape)
         grid = self.grid(k)
         x = torch.zeros_like(right)
         for half_sweep in _BEFORE:
@@ -110,14 +111,11 @@ def starts(sizes: Sequence[Size]) -> list[int]:
 
 def finest(stencil: GridStencil) -> NinePoint:
     """A matrix with four neighbours as one with eight."""
-    centre = stencil.diagonal
-    parts = torch.broadcast_tensors(centre, pad(stencil.right, (0, 1)), _below(stencil.down))
-    none = torch.zeros_like(parts[0])
-    return NinePoint(centre=parts[0], couplings=torch.stack([*parts[1:], none, none], dim=-3))
-
-
-def _below(down: Tensor) -> Tensor:
-    return pad(down, (0, 0, 0, 1))
+    parts = (stencil.diagonal, pad(stencil.right, (0, 1)), pad(stencil.down, (0, 0, 0, 1)))
+    shape = common_shape(*(part.shape for part in parts))
+    centre, right, below = (part.expand(shape) for part in parts)
+    none = torch.zeros_like(centre)
+    return NinePoint(centre=centre, couplings=torch.stack([right, below, none, none], dim=-3))
 
 
 def _solve_lines(
