@@ -3,7 +3,8 @@
 As the thesis measures (spec §8.3, §11.6): 321 x 321 at stride 8, 12 classes, ranks of 128 in space
 and in time, all frames coupled, float32, one thread. The product takes each T_j p_j once and hands
 their sum round; beside it stand the same without that (each frame sums T_j p_j of the others anew,
-V² + 2V units of work instead of 4V) and the paper's equation as printed (2V²). Solved to 1e-5 by
+V² + 2V units of work instead of 4V) and the paper's equation as printed (2V²), with the same
+compiled parts. Solved to 1e-5 by
 conjugate gradients with either product, by `video-direct`, and by what `auto-quadratic` picks.
 
     python benchmarks/gcrf_video.py [--quick] [--json [PATH]] [--fresh]
@@ -35,6 +36,7 @@ import groundstate as gs
 from groundstate.energy import Energy, QuadraticEnergy, view
 from groundstate.solving import solve
 from groundstate.views import Quadratic
+from groundstate_gcrf.energies.low_rank import apply_columns, gram_product
 from groundstate_gcrf.energies.matrix import GaussianCrf
 from groundstate_gcrf.energies.video import video_gcrf
 
@@ -68,14 +70,14 @@ def uncached(energy: GaussianCrf, *, summed: bool) -> Callable[[Tensor], Tensor]
         rows = x.reshape(frames, -1)
         result = []
         for i in range(frames):
-            own = spatial[i].mT @ (spatial[i] @ rows[i]) + scale * rows[i]
+            own = gram_product(spatial[i], rows[i]) + scale * rows[i]
             others = [j for j in range(frames) if j != i]
             if summed:
                 seen = torch.stack([temporal[j] @ rows[j] for j in others]).sum(0)
-                own = own + temporal[i].mT @ seen
+                own = own + apply_columns(temporal[i], seen)
             else:
                 for j in others:
-                    own = own + temporal[i].mT @ (temporal[j] @ rows[j])
+                    own = own + apply_columns(temporal[i], temporal[j] @ rows[j])
             result.append(own)
         return torch.stack(result).reshape(x.shape)
 

@@ -12,7 +12,12 @@ from groundstate.testing.typed import eigenvalues
 from groundstate.views import Quadratic
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.energies.guard import NotPositiveDefinite
-from groundstate_gcrf.energies.low_rank import low_rank_gcrf
+from groundstate_gcrf.energies.low_rank import (
+    apply_columns,
+    apply_rows,
+    gram_product,
+    low_rank_gcrf,
+)
 from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
 from groundstate_gcrf.energies.matrix import GaussianCrf
 from groundstate_gcrf.perturb_and_map import PerturbAndMap
@@ -145,3 +150,34 @@ class TestLowRankPotts:
         alone = low_rank_potts_gcrf(unary=unary[0], embeddings=factor[0])
         torch.testing.assert_close(dense(energy)[0], dense(alone))
         assert float(smallest[1]) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("rank", [1, 4, 9, 40])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compiled_products_equal_those_in_torch(
+    threads: int, rank: int, batch: tuple[int, ...]
+) -> None:
+    # more columns than a chunk; ranks that are no multiple of the rows taken at once
+    factor, x, short = (
+        normal(1, *batch, rank, 2500),
+        normal(2, *batch, 2500),
+        normal(3, *batch, rank),
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        gram, columns = gram_product(factor, x), apply_columns(factor, short)
+    finally:
+        torch.set_num_threads(before)
+    learned = factor.clone().requires_grad_(True)
+    torch.testing.assert_close(gram, gram_product(learned, x).detach())
+    torch.testing.assert_close(columns, apply_columns(learned, short).detach())
+    by_definition = (factor.mT @ (factor @ x[..., None]))[..., 0]
+    torch.testing.assert_close(gram, by_definition)
+
+
+def test_products_of_several_matrices_and_right_hand_sides() -> None:
+    factor, x = normal(1, 3, 5, 1000), normal(2, 2, 3, 1000)
+    expected = torch.einsum("bdn,sbn->sbd", factor, x)
+    torch.testing.assert_close(apply_rows(factor, x), expected)

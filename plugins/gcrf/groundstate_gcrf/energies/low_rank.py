@@ -14,8 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Views
+from groundstate_gcrf.energies import low_rank_kernel
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.structure import Factored, LowRank, common_shape
+
+
+_WORTH_A_CALL = 4096
+"""Entries of a matrix from which on it gets a product of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,17 +138,37 @@ def check_factor(factor: Tensor, event_shape: tuple[int, ...], name: str) -> Non
 def apply_rows(
     factor: Float[Tensor, "*batch rows variables"], x: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
-    """Each row's inner product with x: a matrix product when one matrix serves all of x."""
+    """Each row's inner product with x: a matrix product for each matrix, whatever it serves."""
     if factor.dim() == 2:
         return x @ factor.mT
-    return torch.einsum("...dn,...n->...d", factor, x)
+    own = tuple(factor.shape[:-2])
+    first = x.dim() - 1 - len(own)
+    fitting = first >= 0 and tuple(x.shape[first:-1]) == own
+    if not fitting or factor.shape[-2:].numel() < _WORTH_A_CALL:
+        return torch.einsum("...dn,...n->...d", factor, x)
+    # torch's batched product of matrix and vector is many times slower than one after the other
+    matrices = factor.reshape(-1, *factor.shape[-2:]).unbind()
+    vectors = x.reshape(*x.shape[:first], -1, x.shape[-1]).unbind(-2)
+    short = [vector @ matrix.mT for matrix, vector in zip(matrices, vectors, strict=True)]
+    return torch.stack(short, -2).reshape(*x.shape[:-1], -1)
 
 
 def gram_product(
     factor: Float[Tensor, "*batch rank variables"], x: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
     """FᵀFx, right to left."""
+    if low_rank_kernel.serves(factor, x):
+        return low_rank_kernel.gram(factor, x)
     return apply_rows(factor.mT, apply_rows(factor, x))
+
+
+def apply_columns(
+    factor: Float[Tensor, "*batch rows variables"], short: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Fᵀ times a vector with one number per row."""
+    if low_rank_kernel.serves(factor, short):
+        return low_rank_kernel.columns_of(factor, short)
+    return apply_rows(factor.mT, short)
 
 
 def largest_gram_eigenvalue(factor: Float[Tensor, "*batch rank variables"]) -> Tensor:

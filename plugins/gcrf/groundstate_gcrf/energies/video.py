@@ -20,7 +20,14 @@ from torch import Tensor
 from groundstate.energy import Views
 from groundstate_gcrf.energies.guard import Guard
 from groundstate_gcrf.energies.guarded import guarded
-from groundstate_gcrf.energies.low_rank import check_factor, event_of, largest_gram_eigenvalue
+from groundstate_gcrf.energies.low_rank import (
+    apply_columns,
+    apply_rows,
+    check_factor,
+    event_of,
+    gram_product,
+    largest_gram_eigenvalue,
+)
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.structure import VideoStructure, common_shape
 
@@ -82,8 +89,9 @@ class VideoMatrix:
         """
         spatial, temporal = self.factors
         flat = x.flatten(-len(self.frame_shape))
-        product = _back(spatial, _short(spatial, flat))
-        product = product + _back(temporal, self.coupling @ _short(temporal, flat))
+        product = gram_product(spatial, flat)
+        seen = self.coupling @ apply_rows(temporal, flat)
+        product = product + apply_columns(temporal, seen)
         product = product.reshape(*product.shape[:-1], *self.frame_shape)
         return product + spread(self.scale, len(self.event_shape)) * x
 
@@ -223,11 +231,3 @@ def average_windows(
         missing = int((count == 0).nonzero()[0, 0])
         raise ValueError(f"every frame must be in a window, got none for frame {missing}")
     return total / spread(count, frame_dimensions)
-
-
-def _short(factor: Tensor, x: Tensor) -> Tensor:
-    return torch.einsum("...dn,...n->...d", factor, x)
-
-
-def _back(factor: Tensor, short: Tensor) -> Tensor:
-    return torch.einsum("...dn,...d->...n", factor, short)
