@@ -40,8 +40,9 @@ def factorise(energy: Energy) -> Inverse:
     usable = finite & (scale > 0)
     safe = torch.where(usable, scale, 1.0)[..., None, None]
     gram = torch.where(usable[..., None, None], factor @ factor.mT, 0.0)
-    if bool((low.signs > 0).all()):
-        solve, definite = _by_cholesky(gram, safe, sides)
+    positive = low.signs > 0
+    if bool(positive.all()) or not bool(positive.any()):
+        solve, definite = _by_cholesky(gram, safe, 1.0 if bool(positive.all()) else -1.0, sides)
     else:
         solve, definite = _by_eigenvalues(gram, safe, low.signs, sides)
     factor = torch.where(usable[..., None, None], factor, 0.0) if not bool(usable.all()) else factor
@@ -58,12 +59,16 @@ def factorise(energy: Energy) -> Inverse:
 
 
 def _by_cholesky(
-    gram: Float[Tensor, "*own rank rank"], scale: Float[Tensor, "*own 1 1"], sides: Sides
+    gram: Float[Tensor, "*own rank rank"],
+    scale: Float[Tensor, "*own 1 1"],
+    sign: float,
+    sides: Sides,
 ) -> tuple[Callable[[Tensor], Tensor], Bool[Tensor, "*own"]]:
+    """Where all signs are one, λS + FFᵀ = ±(λI ± FFᵀ), which is definite if and only if A is."""
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor, definite = cholesky(gram + scale * eye)
+    factor, definite = cholesky(scale * eye + sign * gram)
     small = sides.matrices(torch.where(definite[..., None, None], factor, eye))
-    return lambda columns: cholesky_solve(small, columns), definite
+    return lambda columns: sign * cholesky_solve(small, columns), definite
 
 
 def _by_eigenvalues(

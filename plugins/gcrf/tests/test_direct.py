@@ -8,7 +8,7 @@ import torch
 from plugins.gcrf.tests.systems import dense_energy, generator, random_grid, spd
 from torch import Tensor
 
-from groundstate.energy import Energy, QuadraticEnergy, view
+from groundstate.energy import Energy, QuadraticEnergy, view, with_linear
 from groundstate.move import to
 from groundstate.solution import SolveError
 from groundstate.solver import Deadline
@@ -19,6 +19,7 @@ from groundstate.testing.problems.quadratic import positive_definite, quadratic
 from groundstate.unions import union
 from groundstate.views import Quadratic
 from groundstate_gcrf.cholesky import cholesky
+from groundstate_gcrf.direct import Inverse
 from groundstate_gcrf.grid import GridGcrf
 from groundstate_gcrf.sparse_direct import sparse_direct
 
@@ -162,3 +163,29 @@ class TestCholesky:
             quadratic=replace(view(base, Quadratic), matvec=product), space=base.space
         )
         assert int(solve(energy, cholesky(), throw=False).status) == Status.DIVERGED
+
+
+def test_factors_are_made_once_for_a_gradient() -> None:
+    calls: list[Energy] = []
+    plain = sparse_direct()
+
+    def counted(energy: Energy) -> Inverse:
+        calls.append(energy)
+        return plain.factorise(energy)
+
+    energy = random_grid(6)
+    energy = replace(energy, values=energy.values.clone().requires_grad_())
+    solve(energy, replace(plain, factorise=counted), gradient="implicit").x.sum().backward()
+    assert calls == [energy] and energy.values.grad is not None
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=["cholesky", "sparse-direct"])
+def test_prepared_factors_serve_any_side_and_no_other_matrix(solver: Any) -> None:
+    energy, other = random_grid(7, batch=(2,)), random_grid(8, batch=(2,), diagonal=3.0)
+    ready = solver.prepared(energy)
+    sides = with_linear(energy, normal(2, 5, 4))
+    torch.testing.assert_close(solve(sides, ready).x, solve_densely(sides).minimiser)
+    # refined with factors of another matrix it may arrive or not, but never says what is not so
+    solution = solve(other, ready, throw=False)
+    near = (solution.x - solve_densely(other).minimiser).abs().amax((-2, -1)) < 1e-5
+    assert bool((near | (solution.status == Status.STALLED)).all())
