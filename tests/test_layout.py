@@ -109,7 +109,9 @@ def test_module_is_of_a_size_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
-@pytest.mark.parametrize("package", ["groundstate", *(f"groundstate_{p.name}" for p in PLUGINS)])
+@pytest.mark.parametrize(
+    "package", ["groundstate", *(f"groundstate_{p.name.replace('-', '_')}" for p in PLUGINS)]
+)
 def test_package_is_light(package: str) -> None:
     heavy = ("torch", "numpy", "scipy", "jaxtyping", "pydantic", "typer", "rich", "skimage")
     code = f"import sys, {package}; print([m for m in {heavy} if m in sys.modules])"

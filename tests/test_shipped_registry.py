@@ -30,7 +30,8 @@ def test_an_entry_provides_what_the_hook_registers(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plugin_has_the_shape_of_a_plugin(name: str) -> None:
-    expected = ["README.md", "pyproject.toml", "tests", f"groundstate_{name}"]
+    package = f"groundstate_{name.replace('-', '_')}"
+    expected = ["README.md", "pyproject.toml", "tests", package]
     assert [part for part in expected if not Path(FOLDER, name, part).exists()] == []
 
 

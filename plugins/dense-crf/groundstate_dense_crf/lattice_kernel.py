@@ -197,7 +197,7 @@ def own_shares(corners: Array, weights: Array, neighbours: Array, ranks: Array) 
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE)
 @typing.no_type_check
-def _blur(values: Array, other: Array, neighbours: Array, reverse: bool) -> Array:
+def blur(values: Array, other: Array, neighbours: Array, reverse: bool) -> Array:
     """Blurred along each direction in turn; returns whichever of the two buffers has the result."""
     size, vertices = neighbours.shape[0], neighbours.shape[1]
     half = values.dtype.type(0.5)
@@ -235,9 +235,9 @@ def filter_values(
                 target[channel] += weight * row[channel]
     back = forth.copy()
     buffer = np.zeros_like(forth)
-    blurred = _blur(forth, buffer, neighbours, False)
+    blurred = blur(forth, buffer, neighbours, False)
     spare = np.zeros_like(forth)
-    transposed = _blur(back, spare, neighbours, True)
+    transposed = blur(back, spare, neighbours, True)
     for vertex in range(vertices):
         for channel in range(channels):
             blurred[vertex, channel] = half * (

@@ -16,8 +16,8 @@ LIMIT = 1 << 18
 def few_pairs(kernels: DenseKernels) -> bool:
     """Whether the graph of all pairs is small enough to be made."""
     *_, pixels, labels = kernels.unary.shape
-    each = 1 if bool(_is_potts(kernels)) else labels**2
-    return pixels * (pixels - 1) // 2 * each <= LIMIT
+    pairs = pixels * (pixels - 1) // 2
+    return pairs <= LIMIT and (pairs * labels**2 <= LIMIT or bool(_is_potts(kernels)))
 
 
 def pair_graph(kernels: DenseKernels) -> FactorGraph:
