@@ -18,7 +18,6 @@ from groundstate_gcrf.energies import low_rank_kernel
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.structure import Factored, LowRank, common_shape
 
-
 _WORTH_A_CALL = 4096
 """Entries of a matrix from which on it gets a product of its own."""
 
