@@ -121,10 +121,15 @@ class OverFrames:
 
     @property
     def views(self) -> Views:
-        return {Density: lambda: gaussian_density(self), Quadratic: self._quadratic}
+        frames = {Density: self._density} if Density in self.energy.views else {}
+        return {**frames, Quadratic: self._quadratic}
 
     def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.energy(x).sum(-1)
+
+    def _density(self) -> Density:
+        frames = view(self.energy, Density)
+        return Density(log_prob=lambda x: frames.log_prob(x).sum(-1))
 
     def _quadratic(self) -> Quadratic:
         quadratic, shape = view(self.energy, Quadratic), self.energy.space.layout.shape
