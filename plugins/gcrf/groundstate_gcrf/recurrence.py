@@ -18,7 +18,8 @@ from groundstate.status import Status
 from groundstate.views import Quadratic
 
 _LOOK_EVERY = 8
-"""Iterations between two looks at whether all are done; each look waits for the device."""
+"""Iterations between two looks at the clock, and, where a look waits for a device, at whether all
+are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +63,10 @@ def iterate(
     eager = recurrence.outcome == Status.RUNNING
     preconditioned = precondition(recurrence.remainder)
     now = _Pass(recurrence=recurrence, eager=eager, preconditioned=preconditioned)
+    free = recurrence.x.device.type == "cpu"
     for done in range(count):
-        if done % _LOOK_EVERY == 0 and (deadline.passed or not bool(now.eager.any())):
+        due = done % _LOOK_EVERY == 0
+        if (due and deadline.passed) or ((due or free) and not bool(now.eager.any())):
             break
         now = _advance(now, quadratic, layout, precondition)
     return now.recurrence
