@@ -8,6 +8,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numba import njit
@@ -17,25 +18,70 @@ from torch import Tensor
 Array = NDArray[Any]
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+_U = np.uint64
+_ORDER_FREE = {"reassoc", "contract", "nsz"}
+"""Sums may be vectorised; NaN and infinity keep their meaning."""
+
+
+@njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
+@typing.no_type_check
+def _four_rows(
+    product: Array, x: Array, terms: Array, here: int, there: int, entry: int, labels: int
+) -> None:
+    """Four rows of a block at once; unsigned integers, so that none can mean "from the end"."""
+    second = entry + labels
+    third = second + labels
+    fourth = third + labels
+    a, b, c, d = x[here], x[here + _U(1)], x[here + _U(2)], x[here + _U(3)]
+    zero = x.dtype.type(0)
+    p, q, r, s = zero, zero, zero, zero
+    for i in range(labels):
+        other = x[there + i]
+        t, u, v, w = terms[entry + i], terms[second + i], terms[third + i], terms[fourth + i]
+        p += t * other
+        q += u * other
+        r += v * other
+        s += w * other
+        product[there + i] += t * a + u * b + v * c + w * d
+    product[here] += p
+    product[here + _U(1)] += q
+    product[here + _U(2)] += r
+    product[here + _U(3)] += s
+
+
+@njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
+@typing.no_type_check
+def _row(
+    product: Array, x: Array, terms: Array, here: int, there: int, entry: int, labels: int
+) -> None:
+    a = x[here]
+    p = x.dtype.type(0)
+    for i in range(labels):
+        t = terms[entry + i]
+        p += t * x[there + i]
+        product[there + i] += t * a
+    product[here] += p
+
+
+@njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
 @typing.no_type_check
 def _add_products(product: Array, x: Array, terms: Array, begin: Array, end: Array) -> None:
-    """Add the products of all edges to `[columns, nodes, labels]`."""
-    columns, labels = x.shape[0], x.shape[2]
-    for edge in range(begin.shape[0]):
-        i, j = begin[edge], end[edge]
-        block = terms[edge]
+    """Add the products of all edges to `[columns, nodes · labels]`; terms are flat."""
+    columns, edges = x.shape[0], begin.shape[0]
+    labels = int(np.sqrt(terms.shape[0] // max(edges, 1)) + 0.5)
+    for edge in range(edges):
+        i, j, first = begin[edge] * labels, end[edge] * labels, edge * labels * labels
         for column in range(columns):
-            here, there = x[column, i], x[column, j]
-            to_there = product[column, j]
-            for label in range(labels):
-                row, own = block[label], here[label]
-                total = row[0] * there[0]
-                to_there[0] += row[0] * own
-                for other in range(1, labels):
-                    total += row[other] * there[other]
-                    to_there[other] += row[other] * own
-                product[column, i, label] += total
+            q, own = product[column], x[column]
+            row = 0
+            while row + 4 <= labels:
+                entry = first + row * labels
+                _four_rows(q, own, terms, _U(i + row), _U(j), _U(entry), _U(labels))
+                row += 4
+            while row < labels:
+                entry = first + row * labels
+                _row(q, own, terms, _U(i + row), _U(j), _U(entry), _U(labels))
+                row += 1
 
 
 def serves(terms: Sequence[Float[Tensor, "..."]], x: Float[Tensor, "..."]) -> bool:
@@ -59,7 +105,7 @@ def block_product(
     batch = tuple(parts[0][0].shape[:-3])
     count = torch.Size(batch).numel()
     labels, nodes = x.shape[-2:]
-    nodewise = x.detach().mT.reshape(-1, count, nodes, labels).movedim(1, 0).contiguous()
+    nodewise = x.detach().mT.reshape(-1, count, nodes * labels).movedim(1, 0).contiguous()
     product = torch.zeros_like(nodewise)
     for terms, edge_index in parts:
         blocks = terms.detach().reshape(count, *terms.shape[-3:])
@@ -68,7 +114,7 @@ def block_product(
             _add_products(
                 product[problem].numpy(),
                 nodewise[problem].numpy(),
-                blocks[problem].contiguous().numpy(),
+                blocks[problem].contiguous().reshape(-1).numpy(),
                 begin,
                 end,
             )
