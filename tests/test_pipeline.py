@@ -18,7 +18,9 @@ from groundstate.component import Component
 from groundstate.energy import Energy
 from groundstate.errors import ConfigurationError, InputError
 from groundstate.pipeline import TRACEBACK, Event, named_solvers, run
+from groundstate.record import record
 from groundstate.registry import Registry
+from groundstate.report import is_best, rows
 from groundstate.status import Status
 
 
@@ -264,3 +266,47 @@ def test_the_registry_is_found_where_none_is_given(registry: Registry) -> None:
     assert len(run("dots").results) == 2
     assert registry["solver/wander"].distribution == "workshop"
     assert F64 == torch.float64
+
+
+def test_a_solver_of_compare_may_have_an_energy_of_its_own(registry: Registry) -> None:
+    def flat(level: float = 0.0) -> object:
+        return bowl(tensor(level, level))
+
+    made = of(
+        registry,
+        """
+        energy = "energy/flat"
+        solver = "solver/scripted"
+        compare = [
+            { use = "solver/scripted", energy = { use = "energy/flat", level = 2.0 } },
+            "solver/scripted",
+            { use = "solver/scripted", energy = { use = "energy/flat", level = 3.0 } },
+            { use = "solver/scripted", energy = { use = "energy/flat", level = 2.0 } },
+        ]
+        """,
+        energy_flat=flat,
+        solver_scripted=lambda: Scripted(xs=tensor(2.0, 2.0).expand(2, 2)),
+    )
+    pipeline = made.configuration.find("p")
+    assert [role for role, _ in pipeline.uses()] == [
+        *("energy", "solver"),
+        *("energy", "compare", "compare", "energy", "compare", "energy", "compare"),
+    ]
+    done = run(pipeline, made)
+    assert [(result.solver, result.problem) for result in done.results] == [
+        ("solver/scripted", 0),
+        ("solver/scripted on energy/flat", 1),
+        ("solver/scripted#2", 0),
+        ("solver/scripted on energy/flat#2", 2),
+        ("solver/scripted on energy/flat#3", 1),
+    ]
+    assert [r.error for r in done.results] == [None] * 5
+    energies = [float(r.solution.energy) for r in done.results if r.solution is not None]
+    assert energies == [4, -4, 4, -8, -4]
+    table = rows(done)
+    assert all(is_best(row, table) for row in table)
+    again = pipeline.with_values({"compare.0.energy.level": 0.0})
+    assert run(again, made).results[1].solution is not None
+    saved = record(done)["pipeline"]["compare"]
+    assert saved[0]["energy"] == {"use": "energy/flat", "level": 2.0}
+    assert "energy" not in saved[1]

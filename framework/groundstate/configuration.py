@@ -114,6 +114,7 @@ class Use:
         key: `kind/name`, or `distribution:kind/name`.
         settings: Settings and `@` references by name.
         through: The adapter between the energy and this solver.
+        energy: What this solver of `compare` minimises, where it is not the pipeline's energy.
         by_hand: Names of settings that a call or the command line set, which no line of a file did.
         where: Where it is written.
     """
@@ -121,6 +122,7 @@ class Use:
     key: str
     settings: Mapping[str, object]
     through: "Use | None" = None
+    energy: "Use | None" = None
     by_hand: frozenset[str] = frozenset()
     where: Where
 
@@ -155,10 +157,12 @@ class Pipeline:
     where: Where
 
     def uses(self) -> Iterator[tuple[str, Use]]:
-        """Each part with its role, in the order they are made; adapters before their solvers."""
+        """Each part with its role, in the order they are made; what a solver needs before it."""
         for role in PARTS:
             listed = {"metrics": self.metrics, "compare": self.compare}.get(role, ())
             for use in (*filter(None, [self.parts.get(role)]), *listed):
+                if use.energy is not None:
+                    yield "energy", use.energy
                 if use.through is not None:
                     yield "through", use.through
                 yield role, use
@@ -237,6 +241,8 @@ def _set(use: Use, path: list[str], value: object) -> Use:
     name, *rest = path
     if name == "through" and rest and use.through is not None:
         return replace(use, through=_set(use.through, rest, value))
+    if name == "energy" and rest and use.energy is not None:
+        return replace(use, energy=_set(use.energy, rest, value))
     if rest or name == "through":
         raise ValueError(f"write `PART.SETTING`: {use.key!r} has no setting {'.'.join(path)!r}.")
     if name == "use":

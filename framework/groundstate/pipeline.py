@@ -53,7 +53,9 @@ class Result:
     """What one solver of a pipeline came to.
 
     Attributes:
-        solver: its key, with its place where a pipeline has the same one twice.
+        solver: its key, with its energy where that is not the pipeline's, and with its place where
+            a pipeline has the same one twice.
+        problem: 0 for the pipeline's energy, else which of the further ones of `compare`.
         solution: None where it raised.
         error: why it raised, or a metric did.
         metrics: one number per configuration, by metric; without those that raised.
@@ -63,6 +65,7 @@ class Result:
     solution: Solution[State] | None
     error: str | None
     metrics: Mapping[str, Tensor]
+    problem: int = 0
 
     @property
     def failed(self) -> bool:
@@ -85,7 +88,7 @@ class Run:
         registry: where the names came from.
         dataset: the input, with its way to draw pictures; None without one.
         outputs: what the dataset gave, by name.
-        energy: what was minimised.
+        energy: what was minimised, except by solvers of `compare` with an energy of their own.
         results: one per solver, in the pipeline's order; those after Ctrl-C are missing.
         interrupted: whether it was stopped by hand.
         seconds: wall-clock time of everything.
@@ -245,9 +248,12 @@ class _Runner:
     ) -> tuple[Sequence[Result], bool]:
         """Results until the end or Ctrl-C, and whether that came."""
         results: list[Result] = []
+        problems: list[tuple[Use | None, Energy]] = [(None, energy)]
         try:
             for name, use in named_solvers(self.maker.pipeline):
-                results.append(self.solve(name, use, energy, parts))
+                problem = self.problem(use.energy, problems, parts)
+                result = self.solve(name, use, problems[problem][1], parts)
+                results.append(replace(result, problem=problem))
                 results[-1] = measured(results[-1], metrics)
                 if results[-1].interrupted:
                     return results, True
@@ -257,6 +263,20 @@ class _Runner:
                 raise
             return results, True
         return results, False
+
+    def problem(
+        self,
+        use: Use | None,
+        problems: list[tuple[Use | None, Energy]],
+        parts: Mapping[str, object],
+    ) -> int:
+        """Where the energy of a solver is among those made, which it is added to if it is new."""
+        for place, (made, _) in enumerate(problems):
+            if (made and (made.key, made.settings)) == (use and (use.key, use.settings)):
+                return place
+        assert use is not None  # the pipeline's own is the first of them
+        problems.append((use, cast(Energy, self.maker.make(use, parts))))
+        return len(problems) - 1
 
     def solve(self, name: str, use: Use, energy: Energy, parts: Mapping[str, object]) -> Result:
         maker = self.maker
@@ -331,7 +351,7 @@ def attempt(
             raise
         tell(Event(what="failed", part=name))
         # the row is headed by the name already
-        why = _told(error).removeprefix(f"{name.partition('#')[0]}: ")
+        why = _told(error).removeprefix(f"{name.partition('#')[0].partition(' on ')[0]}: ")
         return Result(solver=name, solution=None, error=why, metrics={})
     tell(Event(what="solved", part=name, record=solution.trace[-1]))
     return Result(solver=name, solution=solution, error=None, metrics={})
@@ -344,9 +364,9 @@ def _told(error: Exception) -> str:
 def named_solvers(pipeline: Pipeline) -> tuple[tuple[str, Use], ...]:
     """The solvers of a pipeline with names that tell them apart."""
     uses = (pipeline.parts["solver"], *pipeline.compare)
-    keys = [use.key for use in uses]
+    keys = [use.key if use.energy is None else f"{use.key} on {use.energy.key}" for use in uses]
     names: list[tuple[str, Use]] = []
-    for place, use in enumerate(uses):
-        again = keys[:place].count(use.key)
-        names.append((use.key if not again else f"{use.key}#{again + 1}", use))
+    for place, (key, use) in enumerate(zip(keys, uses, strict=True)):
+        again = keys[:place].count(key)
+        names.append((key if not again else f"{key}#{again + 1}", use))
     return tuple(names)

@@ -7,6 +7,7 @@ from the future.
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -191,7 +192,7 @@ class _Reader:
             name=name,
             parts=parts,
             metrics=self._uses(table.get("metrics", []), where.below("metrics")),
-            compare=self._uses(table.get("compare", []), where.below("compare")),
+            compare=self._compared(table.get("compare", []), where.below("compare")),
             where=where,
             **scalars,
         )
@@ -203,6 +204,18 @@ class _Reader:
         items = enumerate(cast(list[object], value))
         uses = [self._use(item, where.below(index)) for index, item in items]
         return tuple(use for use in uses if use is not None)
+
+    def _compared(self, value: object, where: Where) -> tuple[Use, ...]:
+        """Solvers, each of which may name another energy than the pipeline's."""
+        found: list[Use] = []
+        for use in self._uses(value, where):
+            settings = dict(use.settings)
+            energy = settings.pop("energy", None)
+            if energy is not None:
+                other = self._use(energy, use.where.below("energy"))
+                use = replace(use, settings=settings, energy=other)
+            found.append(use)
+        return tuple(found)
 
     def _use(self, value: object, where: Where) -> Use | None:
         if isinstance(value, str):

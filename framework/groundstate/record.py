@@ -138,6 +138,8 @@ def pipeline_table(pipeline: Pipeline, registry: Registry) -> dict[str, Any]:
         found: dict[str, Any] = {"use": use.key, **preset, **use.settings}
         if use.through is not None:
             found["through"] = table(use.through)
+        if use.energy is not None:
+            found["energy"] = table(use.energy)
         return found
 
     found: dict[str, Any] = {"seed": pipeline.seed, "summary": pipeline.summary}

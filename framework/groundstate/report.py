@@ -37,6 +37,7 @@ class Row:
         seconds: wall-clock time.
         metrics: name and value.
         note: an error, or advice where there is something to do.
+        problem: which energy it is, 0 for the run's; values of different ones are not compared.
     """
 
     solver: str
@@ -47,6 +48,7 @@ class Row:
     seconds: float | None
     metrics: Mapping[str, float]
     note: str
+    problem: int = 0
 
 
 def rows(run: Run) -> tuple[Row, ...]:
@@ -67,6 +69,7 @@ def row(result: Result, outputs: Mapping[str, object]) -> Row:
             seconds=None,
             metrics={},
             note=result.error or "",
+            problem=result.problem,
         )
     return Row(
         solver=result.solver,
@@ -77,7 +80,17 @@ def row(result: Result, outputs: Mapping[str, object]) -> Row:
         seconds=solution.seconds,
         metrics=named_metrics(result, outputs),
         note=" ".join(filter(None, [result.error, _advice(solution)])),
+        problem=result.problem,
     )
+
+
+def is_best(row: Row, table: Sequence[Row]) -> bool:
+    """Whether no solver of the same energy came lower."""
+    same = [other.energy for other in table if other.problem == row.problem]
+    finite = [energy for energy in same if energy is not None and math.isfinite(energy)]
+    if row.energy is None or not finite:
+        return False
+    return row.energy <= min(finite) + 1e-9 * abs(row.energy)
 
 
 def named_metrics(result: Result, outputs: Mapping[str, object]) -> dict[str, float]:
@@ -236,10 +249,8 @@ def _table(run: Run) -> str:
     measured = list(dict.fromkeys(name for each in table for name in each.metrics))
     heads = ["solver", "energy", "bound", "gap", "status", "seconds", *measured]
     lines = [f"<tr>{''.join(f'<th>{html.escape(head)}</th>' for head in heads)}</tr>"]
-    energies = [each.energy for each in table if each.energy is not None]
     for each in table:
-        best = each.energy is not None and each.energy <= min(energies) + 1e-9 * abs(each.energy)
-        lines.append(f"<tr>{''.join(_cells(each, measured, best))}</tr>")
+        lines.append(f"<tr>{''.join(_cells(each, measured, is_best(each, table)))}</tr>")
     text = "The energy and bound of each row were recomputed and checked by the core."
     notes = [f"{each.solver}: {each.note}" for each in table if each.note]
     told = "".join(f"<br><span class=note>{html.escape(note)}</span>" for note in notes)

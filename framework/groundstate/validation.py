@@ -167,7 +167,7 @@ def _views(registry: Registry, pipeline: Pipeline, deep: bool) -> Iterator[Confi
     energy, model = pipeline.parts.get("energy"), pipeline.parts.get("model")
     pairs: list[tuple[Use, Use]] = []
     solvers = [*filter(None, [pipeline.parts.get("solver")]), *pipeline.compare]
-    pairs += [(giver, use) for use in solvers if (giver := energy or model)]
+    pairs += [(giver, use) for use in solvers if (giver := use.energy or energy or model)]
     pairs += [(model, use) for use in [pipeline.parts.get("loss")] if model and use]
     for giver, use in pairs:
         through = use.through.key if use.through is not None else None

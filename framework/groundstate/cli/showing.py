@@ -1,6 +1,5 @@
 """How commands that solve show their progress and their results."""
 
-import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from groundstate.cli.console import err, out, say
 from groundstate.pipeline import Event
-from groundstate.report import Row, number
+from groundstate.report import Row, is_best, number
 
 
 @contextmanager
@@ -59,13 +58,11 @@ def print_results(rows: Sequence[Row]) -> None:
     table.add_column("solver", no_wrap=True)
     for name in ("energy", "bound", "gap", "status", "seconds", *beside):
         table.add_column(name, justify="right", no_wrap=True)
-    finite = [row.energy for row in rows if row.energy is not None and math.isfinite(row.energy)]
     for row in rows:
-        best = row.energy is not None and row.energy <= min(finite, default=math.inf)
         energy = number(row.energy)
         table.add_row(
             row.solver,
-            f"[bold]{energy}[/bold]" if best else energy,
+            f"[bold]{energy}[/bold]" if is_best(row, rows) else energy,
             number(row.bound),
             number(row.gap),
             row.status,

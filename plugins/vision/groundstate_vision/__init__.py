@@ -50,3 +50,10 @@ def groundstate_components() -> Iterable[Component]:
         summary="peak signal-to-noise ratio in dB of a coloured photo against the original",
         examples="groundstate_vision.examples:psnrs",
     )
+    yield Component(
+        kind="metric",
+        name="psnr-gain",
+        target="groundstate_vision.metrics:PSNRGain",
+        summary="dB of a coloured photo above nearest-seed fill, in peak signal-to-noise ratio",
+        examples="groundstate_vision.examples:psnr_gains",
+    )

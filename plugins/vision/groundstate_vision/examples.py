@@ -4,7 +4,7 @@ import torch
 
 from groundstate.examples import MetricExample
 from groundstate_vision.colorization import ColorizationDataset
-from groundstate_vision.metrics import PSNR, PixelAccuracy
+from groundstate_vision.metrics import PSNR, PixelAccuracy, PSNRGain
 from groundstate_vision.photo import PhotoDataset
 
 
@@ -50,5 +50,21 @@ def psnrs() -> list[MetricExample]:
             ),
             x=torch.zeros(2, 2, 3, dtype=torch.float64),
             expected=torch.tensor(20.0, dtype=torch.float64),
+        )
+    ]
+
+
+def psnr_gains() -> list[MetricExample]:
+    """The fill itself gains nothing."""
+    fill = torch.full((2, 2, 3), 20.0, dtype=torch.float64)
+    return [
+        MetricExample(
+            metric=PSNRGain(
+                lightness=torch.full((2, 3), 50.0, dtype=torch.float64),
+                reference=torch.full((2, 3, 3), 0.1, dtype=torch.float64),
+                nearest=fill,
+            ),
+            x=fill.clone(),
+            expected=torch.tensor(0.0, dtype=torch.float64),
         )
     ]

@@ -58,6 +58,29 @@ class PSNR:
         return -10 * torch.log10(error)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PSNRGain:
+    """How many dB a coloured photo is above nearest-seed fill in `PSNR`; below 0, it is worse.
+
+    Attributes:
+        lightness: L of Lab, 0..100.
+        reference: The original, sRGB in [0, 1].
+        nearest: a and b of the nearest pixel whose colour was given, for each problem.
+    """
+
+    lightness: Float[Tensor, "height width"]
+    reference: Float[Tensor, "height width 3"]
+    nearest: Float[Tensor, "*batch 2 height width"]
+
+    @property
+    def higher_is_better(self) -> bool:
+        return True
+
+    def __call__(self, x: Float[Tensor, "*batch 2 height width"]) -> Float[Tensor, "*batch"]:
+        quality = PSNR(lightness=self.lightness, reference=self.reference)
+        return quality(x) - quality(self.nearest.to(x))
+
+
 def coloured(
     lightness: Float[Tensor, "height width"], x: Float[Tensor, "*batch 2 height width"]
 ) -> Float[Tensor, "*batch height width 3"]:

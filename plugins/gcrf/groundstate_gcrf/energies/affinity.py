@@ -14,6 +14,7 @@ each pixel to each of those that look alike, and makes A better conditioned.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -25,8 +26,8 @@ from groundstate.energy import Views
 from groundstate_gcrf.energies.held import check_held
 from groundstate_gcrf.energies.matrix import GaussianCrf, spread
 from groundstate_gcrf.energies.neighbours import Likeness, dense_similarity, sparse_similarity
-from groundstate_gcrf.energies.similarity import Similarity
-from groundstate_gcrf.structure import common_shape
+from groundstate_gcrf.energies.similarity import Similarity, positive_root
+from groundstate_gcrf.structure import Factored, common_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,35 @@ class AffinityMatrix:
         return self.scale + self.pull.amin((-2, -1))
 
     def structure(self, linear: Float[Tensor, "..."], /) -> Views:
-        return {}
+        batch = tuple(linear.shape[:-2])
+        return {Factored: lambda: Factored(noise=partial(self._noise, batch))}
+
+    def _noise(
+        self, batch: tuple[int, ...], sample_shape: tuple[int, ...], rng: torch.Generator
+    ) -> Float[Tensor, "*sample_and_batch height width"]:
+        """(I - S)ᵀε, what `differences` draws times √μ, and the rest from their own roots."""
+
+        def draw(*event: int) -> Tensor:
+            shape = (*sample_shape, *batch, *event)
+            drawn = torch.randn(shape, generator=rng, device=rng.device, dtype=self.pull.dtype)
+            return drawn.to(self.pull.device)
+
+        height, width = self.event_shape
+        flat = draw(height * width)
+        noise = flat - self.similarity.apply_transposed(flat)
+        noise = noise + positive_root(spread(self.smoothness, 1)) * self.similarity.differences(
+            draw
+        )
+        noise = noise.unflatten(-1, (height, width))
+        own = positive_root(self.pull + spread(self.scale, 2))
+        noise = noise + own * draw(height, width)
+        for region in range(self.regions.shape[-3]):
+            mask = self.regions[..., region, :, :]
+            white = mask * draw(height, width)
+            mean = white.sum((-2, -1)) / self._counts[..., region]
+            tied = positive_root(spread(self.tie, 2)) * (white - mask * spread(mean, 2))
+            noise = noise + tied
+        return noise
 
 
 def affinity_gcrf(

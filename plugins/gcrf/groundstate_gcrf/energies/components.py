@@ -82,7 +82,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.affinity:affinity_gcrf",
         summary="each pixel the mean of those that look alike; pins; regions that share a value",
         source=_AFFINITY,
-        gives=("Density", "Quadratic"),
+        gives=("Density", "Factored", "Quadratic"),
         examples=f"{_HERE}.examples:affinities",
     )
     yield Component(

@@ -137,7 +137,7 @@ def low_rank_potts() -> list[GaussianCrf]:
 
 
 def affinities() -> list[GaussianCrf]:
-    """Pins alone; two channels of one matrix with a shared region; held by λ alone."""
+    """Pins alone; two channels and a shared region; held by λ alone; few neighbours each."""
     pinned = torch.zeros(3, 4, dtype=torch.bool)
     pinned[0, 0] = pinned[2, 1] = True
     regions = torch.zeros(2, 3, 4, dtype=torch.bool)
@@ -158,6 +158,18 @@ def affinities() -> list[GaussianCrf]:
             pinned=torch.zeros(2, 2, dtype=torch.bool),
             values=_normal(5, 2, 3, 2, 2),
             diagonal=0.5,
+        ),
+        affinity_gcrf(
+            embeddings=_normal(6, 2, 3, 4),
+            pinned=pinned,
+            values=_normal(7, 2, 3, 4),
+            regions=regions,
+            neighbours=3,
+            window=3,
+            likeness="distance",
+            itself=False,
+            weakest=0.01,
+            smoothness=2.0,
         ),
     ]
 

@@ -3,6 +3,8 @@
 S·1 = 1, so without pins and λ a constant costs nothing; the paper's claim that A is always positive
 definite needs at least one pinned pixel in every set of pixels that S maps to itself (structured
 models spec §2.3).
+Where no similarity leads out of a set, it must hold a pin itself. A pin outside that such sets lead
+up to could hold them, too; that is not looked into, and such a problem is refused.
 """
 
 import math

@@ -4,6 +4,7 @@ Each row is positive and sums to 1. Both kinds answer the same questions, so tha
 both; nothing here forms SᵀS.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +20,9 @@ from groundstate_gcrf.energies.low_rank import apply_rows
 from groundstate_gcrf.structure import common_shape
 
 Array = NDArray[Any]
+
+Draw = Callable[..., Tensor]
+"""Shape of an event to standard normal numbers for every problem and sample."""
 
 
 @runtime_checkable
@@ -54,6 +58,10 @@ class Similarity(Protocol):
         """Where the entries of each matrix are above 0, batch flattened."""
         ...
 
+    def differences(self, draw: Draw, /) -> Float[Tensor, "..."]:
+        """Σ_ij √S_ij ε_ij (e_i - e_j) with ε from `draw`; its covariance is I + Sᵀ1 - S - Sᵀ."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class DenseSimilarity:
@@ -83,6 +91,10 @@ class DenseSimilarity:
 
     def own(self) -> Float[Tensor, "*batch pixels"]:
         return self.weights.diagonal(dim1=-2, dim2=-1)
+
+    def differences(self, draw: Draw, /) -> Float[Tensor, "..."]:
+        edges = positive_root(self.weights) * draw(*self.weights.shape[-2:])
+        return edges.sum(-1) - edges.sum(-2)
 
     def graphs(self) -> list[csr_array]:
         pixels = self.weights.shape[-1]
@@ -141,6 +153,12 @@ class SparseSimilarity:
         pixels = torch.arange(self.weights.shape[-2], device=self.indices.device)
         return (self.weights * (self.indices == pixels[:, None])).sum(-1)
 
+    def differences(self, draw: Draw, /) -> Float[Tensor, "..."]:
+        edges = positive_root(self.weights) * draw(*self.weights.shape[-2:])
+        columns = self.indices.flatten(-2).expand(*edges.shape[:-2], -1)
+        received = edges.new_zeros(edges.shape[:-1]).scatter_add(-1, columns, edges.flatten(-2))
+        return edges.sum(-1) - received
+
     def graphs(self) -> list[csr_array]:
         pixels, neighbours = self.weights.shape[-2:]
         weights = self.weights.detach().reshape(-1, pixels * neighbours).cpu().numpy()
@@ -191,3 +209,9 @@ def _product(matrix: csr_array, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]
     columns = np.ascontiguousarray(x.detach().reshape(-1, x.shape[-1]).numpy().T)
     product: Array = matrix @ columns
     return torch.from_numpy(np.ascontiguousarray(product.T)).reshape(x.shape)
+
+
+def positive_root(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Square root with gradient 0, not infinity, at 0: what is absent stays absent."""
+    positive = values > 0
+    return torch.where(positive, values, 1.0).sqrt() * positive
