@@ -16,11 +16,11 @@ gradient in the edge weights against the one through sparse factors.
 # (the peers have no types)
 
 import json
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from measuring import Row, begin, machine, milliseconds, peak_of, publish, table, take_turns, times
@@ -37,7 +37,8 @@ from groundstate_gcrf.sparse_direct import sparse_direct
 
 EVERY = 10
 """Iterations between two looks at the true residual, and in a step."""
-METHODS = ("implicit", "unrolled", "textbook loop")
+Method = Literal["implicit", "unrolled", "textbook loop"]
+METHODS: tuple[Method, ...] = ("implicit", "unrolled", "textbook loop")
 
 
 def learned(side: int) -> GridGcrf:
@@ -55,6 +56,7 @@ def reached(energy: GridGcrf, iterations: int) -> float:
         found: list[float] = []
         for _ in range(iterations // EVERY):
             state = solver.step(energy, state, Deadline())
+            assert state.residual is not None
             found.append(float(state.residual.max()))
     return min(found)
 
@@ -76,7 +78,7 @@ def textbook(energy: GridGcrf, iterations: int) -> Tensor:
     return x
 
 
-def forward(method: str, energy: GridGcrf, iterations: int, tolerance: float) -> Tensor:
+def forward(method: Method, energy: GridGcrf, iterations: int, tolerance: float) -> Tensor:
     if method == "textbook loop":
         return textbook(energy, iterations)
     solver = ConjugateGradients(
@@ -111,22 +113,25 @@ def kept(run: Callable[[], Tensor]) -> int:
     return sum(seen.values())
 
 
-def resident_now() -> float:
-    """Resident memory in GiB; from here on the peak counts anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**30
+def resident(line: str) -> int:
+    """Bytes, by a line of what Linux tells of this process: "VmRSS" now, "VmHWM" at most."""
+    for each in Path("/proc/self/status").read_text().splitlines():
+        if each.startswith(line):
+            return 1024 * int(each.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {line}: memory is measured on Linux")
 
 
-def alone(method: str, side: int, iterations: int, tolerance: float) -> None:
+def alone(method: Method, side: int, iterations: int, tolerance: float) -> None:
     """One forward and backward pass; for a process that measures its memory."""
     torch.set_num_threads(1)
     small = learned(16)  # compiles and loads what there is to load
     slope(small, forward(method, small, EVERY, 1e-1))
     energy = learned(side)
-    before = resident_now()
+    before = resident("VmRSS")
+    # from here on the peak counts anew; that of getrusage would begin at the parent's
+    Path("/proc/self/clear_refs").write_text("5")
     slope(energy, forward(method, energy, iterations, tolerance))
-    print(json.dumps({"before_gib": before}))
+    print(json.dumps({"growth": resident("VmHWM") - before}))
 
 
 ALONE = """
@@ -143,12 +148,12 @@ def measure(side: int, iterations: int, repeats: int) -> list[Row]:
     exact = slope(energy, solve(energy, sparse_direct(), gradient="implicit").x)
     held: dict[str, Tensor] = {}
 
-    def ahead(method: str) -> Callable[[], Tensor]:
+    def ahead(method: Method) -> Callable[[], Tensor]:
         return lambda: (
             held.__setitem__(method, forward(method, energy, iterations, tolerance)) or held[method]
         )
 
-    def back(method: str) -> Callable[[], Tensor]:
+    def back(method: Method) -> Callable[[], Tensor]:
         # the graph is kept, so that the backward pass can be timed by itself
         leaves = (energy.right, energy.down, energy.values)
         return lambda: torch.autograd.grad(loss(held[method]), leaves, retain_graph=True)[0]
@@ -170,7 +175,7 @@ def measure(side: int, iterations: int, repeats: int) -> list[Row]:
                 "backward_seconds": backwards[name].seconds,
                 "repeats": repeats,
                 "kept_bytes": kept(ahead(name)),
-                "peak_bytes": (memory["peak_gib"] - memory["before_gib"]) * 2**30,
+                "peak_bytes": memory["growth"],
                 "gradient_error": float((found - exact).norm() / exact.norm()),
             }
         )
