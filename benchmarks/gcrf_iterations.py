@@ -45,9 +45,9 @@ def curve(system: LabelSystem, name: str) -> list[float]:
         "gauss-seidel": lambda: GaussSeidel(tolerance=TOLERANCE, check_every=1),
         "cg": lambda: ConjugateGradients(tolerance=TOLERANCE, check_every=1, preconditioner="none"),
     }
-    solver = makers[name]()
+    solver: Any = makers[name]()
     with torch.no_grad():
-        state = solver.init(system.energy, None, torch.Generator())
+        state: Any = solver.init(system.energy, None, torch.Generator())
         found = [float(state.residual)]
         while int(solver.status(state)) == Status.RUNNING and len(found) <= LIMIT:
             state = solver.step(system.energy, state, Deadline())
@@ -56,13 +56,12 @@ def curve(system: LabelSystem, name: str) -> list[float]:
 
 
 def _gmres_curve(system: LabelSystem) -> list[float]:
-    """Unrestarted: a cycle of each length, for a cycle tells only its end."""
+    """Unrestarted, so one cycle, which tells only its end: scipy's is the one that is drawn."""
     whole = Gmres(tolerance=TOLERANCE, restart=LIMIT // 10)
-    state = whole.init(system.energy, None, torch.Generator())
+    state: Any = whole.init(system.energy, None, torch.Generator())
     start = float(state.residual)
     state = whole.step(system.energy, state, Deadline())
     count = int(state.iterations)
-    # curves are drawn from scipy's, which computes the same; here only the number is wanted
     return [start, *[float("nan")] * (count - 1), float(state.residual)]
 
 

@@ -97,7 +97,7 @@ def scipys(matrix: Any, right: np.ndarray, tolerance: float) -> Methods:
 
     methods: Methods = {"scipy cg": lambda: run(None)}
     if isinstance(matrix, csr_array) and np.ptp(matrix.diagonal()) > 0:
-        inverse = 1 / matrix.diagonal()
+        inverse = 1 / np.asarray(matrix.diagonal(), dtype=np.float64)
         jacobi: Any = LinearOperator(matrix.shape, matvec=lambda r: inverse * r, dtype=right.dtype)  # pyright: ignore
         methods["scipy cg, jacobi"] = lambda: run(jacobi)
     return methods

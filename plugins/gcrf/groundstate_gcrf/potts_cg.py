@@ -96,9 +96,9 @@ class PottsConjugateGradients:
         running = state.outcome == Status.RUNNING
         right = torch.where(layout.expand(running), spread * state.remainder, 0.0)
         if _fits(potts, right):
-            found = _compiled(potts, right, goal, self.iterations)
+            found = solve_compiled(potts, right, goal, self.iterations)
         else:
-            found = _in_torch(potts, layout, right, goal, self.iterations, deadline)
+            found = solve_in_torch(potts, layout, right, goal, self.iterations, deadline)
         change, verdict, done = found
         x = state.x + torch.where(layout.expand(running), change / spread, 0.0)
         lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
@@ -155,7 +155,7 @@ def _fits(potts: PottsStructure, right: Tensor) -> bool:
     return grid is not None and grid_kernel.serves((*grid.weights, potts.scale), right)
 
 
-def _compiled(potts: PottsStructure, right: Tensor, goal: Tensor, count: int) -> Found:
+def solve_compiled(potts: PottsStructure, right: Tensor, goal: Tensor, count: int) -> Found:
     grid, batch, labels = potts.neighbours, tuple(goal.shape), potts.labels
     assert grid is not None
     flat = grid_kernel.flatten(grid, batch, labels)
@@ -182,7 +182,7 @@ def _compiled(potts: PottsStructure, right: Tensor, goal: Tensor, count: int) ->
     return torch.from_numpy(x).reshape(right.shape), verdict, iterations
 
 
-def _in_torch(
+def solve_in_torch(
     potts: PottsStructure,
     layout: Layout,
     right: Tensor,

@@ -12,7 +12,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from groundstate.status import Status
-from groundstate_gcrf.energies.grid_kernel import pad, subtract_coupled
+from groundstate_gcrf.energies.grid_kernel import (
+    pad,  # pyright: ignore[reportUnknownVariableType]
+    subtract_coupled,  # pyright: ignore[reportUnknownVariableType]
+)
 
 Array = NDArray[Any]
 RUNNING, DIVERGED, INDEFINITE = int(Status.RUNNING), int(Status.DIVERGED), int(Status.INDEFINITE)

@@ -14,7 +14,7 @@ from groundstate.testing.oracles import solve_densely
 from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
 from groundstate_gcrf.energies.matrix import GaussianCrf
 from groundstate_gcrf.energies.sparse import graph_gcrf_potts, grid_gcrf_potts
-from groundstate_gcrf.potts_cg import PottsConjugateGradients, _compiled, _in_torch
+from groundstate_gcrf.potts_cg import PottsConjugateGradients, solve_compiled, solve_in_torch
 from groundstate_gcrf.structure import PottsStructure
 
 EXACT = PottsConjugateGradients(tolerance=1e-13)
@@ -53,9 +53,9 @@ def test_compiled_iterations_equal_those_in_torch() -> None:
     energy = grid(2, 3)
     potts, right = view(energy, PottsStructure), energy.linear
     goal = torch.full((2, 3), 1e-12, dtype=torch.float64)
-    compiled, _, done = _compiled(potts, right, goal, 100)
+    compiled, _, done = solve_compiled(potts, right, goal, 100)
     layout = energy.space.layout
-    in_torch, _, counted = _in_torch(potts, layout, right, goal, 100, Deadline())
+    in_torch, _, counted = solve_in_torch(potts, layout, right, goal, 100, Deadline())
     torch.testing.assert_close(compiled, in_torch, rtol=0, atol=1e-11)
     assert torch.equal(done, counted)
 
