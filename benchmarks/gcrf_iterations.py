@@ -100,7 +100,7 @@ def measure(kind: Any, factor: float, count: int) -> list[Row]:
                     "solver": solver,
                     "iterations": len(found) - 1,
                     "residual": found[-1],
-                    "curve": [float(f"{each:.3g}") for each in found],
+                    "curve": [float(f"{each:.3g}") for each in found if each == each],
                 }
             )
     return rows

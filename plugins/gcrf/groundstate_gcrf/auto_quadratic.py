@@ -32,6 +32,12 @@ _ENTRIES = 1 << 26
 """Numbers that written-out matrices may have: half a gigabyte."""
 _SMALL_SYSTEM = 2048
 """Unknowns up to which a small dense system is worth its cubic cost."""
+_RANK = 256
+"""Rank up to which the Gram matrix costs less than some thirty products (benchmarks/gcrf_dense)."""
+_SHARED_RANK = 128
+"""The same of embeddings that labels share: all of them are in one product."""
+_FILLING = 16
+"""Entries in a row of a sparse matrix beyond which its factors fill up."""
 _SPARSE = 20_000
 """Variables up to which a sparse factor stays small beside the time of many iterations."""
 _GRID = 4096
@@ -169,7 +175,7 @@ def choose(energy: Energy) -> tuple[str, str]:
             return found
     if _suits_multigrid(energy) and n > _GRID:
         return "cg", f"{n} pixels of a grid: with multigrid a few iterations do"
-    if SparseMatrix in views and n <= _SPARSE:
+    if SparseMatrix in views and n <= _SPARSE and _entries_per_row(energy) <= _FILLING:
         return "sparse-direct", f"{n} variables and a sparse matrix: its factors stay small"
     return "cg", f"{n} variables without structure that makes factors cheap: iterations are"
 
@@ -177,6 +183,11 @@ def choose(energy: Energy) -> tuple[str, str]:
 def _suits_multigrid(energy: Energy) -> bool:
     """Whether it has a pixel grid where compiled code can run; elsewhere a cycle is slow."""
     return GridStencil in energy.views and energy.space.device.type == "cpu"
+
+
+def _entries_per_row(energy: Energy) -> float:
+    entries = view(energy, SparseMatrix).indices.shape[-1]
+    return entries / math.prod(energy.space.layout.event_shape)
 
 
 def _by_labels(energy: Energy) -> tuple[str, str] | None:
@@ -188,13 +199,13 @@ def _by_labels(energy: Energy) -> tuple[str, str] | None:
         return "potts-cg", f"{potts.labels} labels share one grid: iterations over its pixels"
     if potts.factor is not None:
         rank = potts.factor.shape[-2]
-        fits, size = rank <= _SMALL_SYSTEM, f"of rank {rank}"
+        fits, size = rank <= _SHARED_RANK, f"of rank {rank}"
     elif potts.sparse is not None:
         fits, size = pixels <= _SPARSE, f"sparse, over {pixels} pixels"
     else:
         fits, size = pixels <= _DENSE, f"over {pixels} pixels"
     if not fits:
-        return None
+        return "potts-cg", f"{potts.labels} labels share one matrix {size}, too large to factor"
     return "potts-split", f"{potts.labels} labels share one matrix {size}: each solves with it"
 
 
@@ -213,6 +224,6 @@ def _by_rank(energy: Energy) -> tuple[str, str] | None:
     if LowRank not in energy.views:
         return None
     rank, variables = view(energy, LowRank).factor.shape[-2:]
-    if rank > min(_SMALL_SYSTEM, variables):
+    if rank > min(_RANK, variables):
         return None
     return "woodbury", f"rank {rank} for {variables} variables"
