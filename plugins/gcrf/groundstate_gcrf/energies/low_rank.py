@@ -59,7 +59,7 @@ class LowRankMatrix:
 
     def diagonal(self) -> Float[Tensor, "..."]:
         dimensions = len(self.event_shape)
-        return self.factor.square().sum(-1 - dimensions) + spread(self.scale, dimensions)
+        return squared_norms(self.factor, -1 - dimensions) + spread(self.scale, dimensions)
 
     def floor(self) -> Float[Tensor, "..."]:
         return self.scale
@@ -150,6 +150,14 @@ def apply_rows(
     vectors = x.reshape(*x.shape[:first], -1, x.shape[-1]).unbind(-2)
     short = [vector @ matrix.mT for matrix, vector in zip(matrices, vectors, strict=True)]
     return torch.stack(short, -2).reshape(*x.shape[:-1], -1)
+
+
+def squared_norms(factor: Float[Tensor, "..."], axis: int) -> Float[Tensor, "..."]:
+    """Σ of squares along one axis; without a copy of the size of the factor where it can."""
+    if torch.is_grad_enabled() and factor.requires_grad:
+        return factor.square().sum(axis)
+    # the gradient of a norm does not exist at 0, and none is asked for
+    return cast(Tensor, torch.linalg.vector_norm(factor, dim=axis)).square()
 
 
 def gram_product(
