@@ -134,7 +134,7 @@ def measure(name: str, path: Path, seed: int, pictures: Path | None) -> dict[str
     dataset = ColorizationDataset(
         image=str(path), size=SIZE, strokes="none", patches=COUNTS, seed=seed, dtype="float64"
     )
-    fields = dataset.load()
+    fields: Fields = dataset.load()
     metric = PSNR(lightness=fields["lightness"], reference=fields["reference"])
     row: dict[str, Any] = {"photo": name, "seed": seed, "psnr": {}, "seconds": {}}
     for method, run in METHODS.items():

@@ -2,6 +2,7 @@
 
 import itertools
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -205,7 +206,7 @@ class TestFewNeighbours:
         embeddings, values = normal(0, 2, 1, 3, 3, 4), normal(1, 2, 2, 3, 4)
         pinned = torch.zeros(3, 4, dtype=torch.bool)
         pinned[0, 0] = True
-        given = {"pinned": pinned, "neighbours": 3, "window": 3, "smoothness": 0.3}
+        given: dict[str, Any] = {"pinned": pinned, "neighbours": 3, "window": 3, "smoothness": 0.3}
         both = affinity_gcrf(embeddings=embeddings, values=values, **given)
         x = normal(2, 5, 2, 2, 3, 4)
         for i, j in itertools.product(range(2), range(2)):
@@ -237,7 +238,7 @@ class TestFewNeighbours:
 
     def test_smoothness_draws_each_pixel_to_each_that_looks_alike(self) -> None:
         embeddings, values, y = normal(0, 3, 2, 3), normal(1, 2, 3), normal(2, 2, 3)
-        given = {"embeddings": embeddings, "pinned": PINNED, "values": values}
+        given: dict[str, Any] = {"embeddings": embeddings, "pinned": PINNED, "values": values}
         plain, smooth = affinity_gcrf(**given), affinity_gcrf(**given, smoothness=0.7)
         flat = y.flatten()
         apart = (flat[:, None] - flat).square()
@@ -307,7 +308,12 @@ class TestDefiniteness:
         values = normal(1, 2, 3)
         pinned = torch.zeros(2, 3, dtype=torch.bool)
         pinned[0, 0] = True
-        given = {"embeddings": kinds, "values": values, "neighbours": 2, "likeness": "distance"}
+        given: dict[str, Any] = {
+            "embeddings": kinds,
+            "values": values,
+            "neighbours": 2,
+            "likeness": "distance",
+        }
         for smoothness in (0.0, 1.0):
             with pytest.raises(NotPositiveDefinite, match="too few `neighbours`"):
                 affinity_gcrf(**given, pinned=pinned, smoothness=smoothness)
@@ -341,7 +347,11 @@ class TestDefiniteness:
 
 class TestRefusals:
     def test_choices(self) -> None:
-        given = {"embeddings": normal(0, 1, 2, 3), "pinned": PINNED, "values": normal(1, 2, 3)}
+        given: dict[str, Any] = {
+            "embeddings": normal(0, 1, 2, 3),
+            "pinned": PINNED,
+            "values": normal(1, 2, 3),
+        }
         with pytest.raises(ValueError, match=r"window must be odd.*got 4"):
             affinity_gcrf(**given, neighbours=3, window=4)
         with pytest.raises(ValueError, match="window must be 1 where each pixel looks at all"):

@@ -7,7 +7,7 @@ import math
 
 import torch
 from jaxtyping import Float
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 _SCALES = (1 / 256, 3 / 256)

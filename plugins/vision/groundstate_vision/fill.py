@@ -5,7 +5,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 

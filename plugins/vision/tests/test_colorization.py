@@ -23,8 +23,7 @@ def shipped(name: str, **changes: object) -> Run:
 
 def metric(result: Result, name: str) -> list[float]:
     assert result.error is None
-    values: Any = result.metrics[name].tolist()
-    return values
+    return [float(value) for value in result.metrics[name].flatten()]
 
 
 def test_more_patches_are_better_and_all_beat_the_nearest_seed_and_the_local_energy() -> None:

@@ -1,3 +1,4 @@
+import itertools
 import json
 from pathlib import Path
 
@@ -200,11 +201,11 @@ def test_the_nearest_fill_is_brute_force():
     values = torch.rand(2, 7, 9, generator=rng, dtype=torch.float64)
     filled = nearest_fill(pinned, values)
     seeds = pinned.nonzero().double()
-    for row, column in torch.cartesian_prod(torch.arange(7), torch.arange(9)).tolist():
+    for row, column in itertools.product(range(7), range(9)):
         away = (seeds - torch.tensor([row, column])).norm(dim=1)
         ties = seeds[away <= away.min() + 1e-9].long()
         found = filled[:, row, column]
-        assert any(torch.equal(found, values[:, r, c]) for r, c in ties.tolist())
+        assert any(torch.equal(found, values[:, place[0], place[1]]) for place in ties)
     with pytest.raises(ValueError, match="at least one pinned pixel"):
         nearest_fill(torch.zeros(2, 2), torch.zeros(2, 2, 2))
 

@@ -120,7 +120,7 @@ class AffinityMatrix:
         noise = noise + positive_root(spread(self.smoothness, 1)) * self.similarity.differences(
             draw
         )
-        noise = noise.unflatten(-1, (height, width))
+        noise = noise.reshape(*noise.shape[:-1], height, width)
         own = positive_root(self.pull + spread(self.scale, 2))
         noise = noise + own * draw(height, width)
         for region in range(self.regions.shape[-3]):

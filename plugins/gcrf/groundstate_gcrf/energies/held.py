@@ -82,7 +82,7 @@ def _all_classes_held(
     parts: dict[tuple[int, bool], tuple[Array, Array]] = {}
     held: list[bool] = []
     for problem, (index, linked) in enumerate(
-        zip(which.tolist(), smooth.reshape(-1).tolist(), strict=True)
+        zip(which.numpy(), smooth.reshape(-1).cpu().numpy(), strict=True)
     ):
         key = (int(index), bool(linked))
         if key not in parts:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from groundstate_gcrf.energies.similarity import DenseSimilarity, SparseSimilarity
@@ -59,7 +59,7 @@ def sparse_similarity(
     flat = embeddings.flatten(-2)
     shape = (*flat.shape[:-2], flat.shape[-2], -1)
     others = flat.gather(-1, indices.flatten(-2)[..., None, :].expand(*shape))
-    others = others.unflatten(-1, tuple(indices.shape[-2:]))
+    others = others.reshape(*others.shape[:-1], *indices.shape[-2:])
     if likeness == "distance":
         logits = -0.5 * (flat[..., None] - others).square().sum(-3)
     else:
@@ -109,7 +109,7 @@ def _nearest(vectors: Array, count: int, likeness: Likeness) -> Array:
         lift = np.sqrt(np.maximum(squares.max() - squares, 0))
         points = np.concatenate([vectors, lift[:, None]], axis=-1)
         queries = np.concatenate([vectors, np.zeros_like(lift)[:, None]], axis=-1)
-    _, found = cast(tuple[Array, Array], cKDTree(points).query(queries, k=np.arange(1, count + 1)))
+    _, found = cast(tuple[Array, Array], KDTree(points).query(queries, k=np.arange(1, count + 1)))
     return found.astype(np.int64)
 
 

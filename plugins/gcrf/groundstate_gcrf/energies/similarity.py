@@ -7,7 +7,7 @@ both; nothing here forms SᵀS.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ class SparseSimilarity:
             return _product(straight, x)
         lead, columns = self._spread(x)
         found = x.expand(*lead, -1).gather(-1, columns)
-        return (self.weights * found.unflatten(-1, tuple(self.weights.shape[-2:]))).sum(-1)
+        return (self.weights * found.reshape(*lead, *self.weights.shape[-2:])).sum(-1)
 
     def apply_transposed(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         if self._compiled(x):
@@ -207,7 +207,7 @@ def _rows(values: Array, columns: Array, pixels: int, keep: Array | None = None)
 def _product(matrix: csr_array, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The product with all of x at once: pixels first, so that each entry is read once."""
     columns = np.ascontiguousarray(x.detach().reshape(-1, x.shape[-1]).numpy().T)
-    product: Array = matrix @ columns
+    product = cast(Array, matrix @ columns)
     return torch.from_numpy(np.ascontiguousarray(product.T)).reshape(x.shape)
 
 
