@@ -1,7 +1,5 @@
 """How the solvers of a quadratic energy judge a configuration: residual, energy, bound, verdict."""
 
-from typing import cast
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,13 +10,13 @@ from groundstate.views import Quadratic
 
 
 def norm(layout: Layout, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Euclidean norm of each configuration, without a graph."""
+    """Euclidean norm of each configuration, without a graph.
+
+    By a sum, which torch makes pairwise: its `vector_norm` adds one entry after the other, and of
+    five million in float32 it misses 1.5e-4, more than bounds allow for.
+    """
     values = values.detach()
-    if layout.segments is not None or not layout.event_shape:
-        return layout.dot(values, values).sqrt()
-    # one pass instead of three
-    axes = tuple(range(-len(layout.event_shape), 0))
-    return cast(Tensor, torch.linalg.vector_norm(values, dim=axes))
+    return layout.dot(values, values).sqrt()
 
 
 def scale_of(
