@@ -317,7 +317,8 @@ class TestDefiniteness:
         for smoothness in (0.0, 1.0):
             with pytest.raises(NotPositiveDefinite, match="too few `neighbours`"):
                 affinity_gcrf(**given, pinned=pinned, smoothness=smoothness)
-        for held in ({"window": 3, "weakest": 0.1}, {"diagonal": 1e-3}):
+        ways: list[dict[str, Any]] = [{"window": 3, "weakest": 0.1}, {"diagonal": 1e-3}]
+        for held in ways:
             energy = affinity_gcrf(**given, **held, pinned=pinned, smoothness=1.0)
             assert float(eigenvalues(dense(energy))[0]) > 1e-6
 

@@ -109,8 +109,8 @@ def _nearest(vectors: Array, count: int, likeness: Likeness) -> Array:
         lift = np.sqrt(np.maximum(squares.max() - squares, 0))
         points = np.concatenate([vectors, lift[:, None]], axis=-1)
         queries = np.concatenate([vectors, np.zeros_like(lift)[:, None]], axis=-1)
-    _, found = cast(tuple[Array, Array], KDTree(points).query(queries, k=np.arange(1, count + 1)))
-    return found.astype(np.int64)
+    _, found = cast(tuple[Array, Array], KDTree(points).query(queries, k=count))
+    return found.reshape(len(vectors), count).astype(np.int64)
 
 
 def _window(height: int, width: int, side: int) -> Array:
