@@ -155,8 +155,8 @@ class TestFewNeighbours:
             products = products - 0.5 * flat.square().sum(0)
         best = products.topk(4, dim=1).indices
         for pixel in range(30):
-            chosen = set(found[pixel][counted[pixel]].tolist())
-            assert chosen == {*best[pixel].tolist(), pixel}
+            chosen = {int(each) for each in found[pixel][counted[pixel]]}
+            assert chosen == {*(int(each) for each in best[pixel]), pixel}
 
     def test_the_window_is_looked_at_and_each_pixel_counted_once(self) -> None:
         flat = torch.zeros(1, 3, 4, dtype=torch.float64)
@@ -164,7 +164,7 @@ class TestFewNeighbours:
             flat, neighbours=12, window=3, likeness="distance", itself=False
         )
         for pixel in range(12):
-            assert sorted(found[pixel][counted[pixel]].tolist()) == [
+            assert sorted(int(each) for each in found[pixel][counted[pixel]]) == [
                 other for other in range(12) if other != pixel
             ]
         far = torch.arange(12.0, dtype=torch.float64).reshape(1, 3, 4) ** 2

@@ -191,7 +191,7 @@ class SparseSimilarity:
             values = self.weights.detach().numpy().reshape(-1)
             positive = values > 0
             straight = _rows(values, self.indices.numpy().reshape(-1), len(self.weights), positive)
-            kept.straight, kept.transposed = straight, csr_array(straight.T.tocsr())
+            kept.straight, kept.transposed = straight, cast(csr_array, straight.T.tocsr())
             kept.version = version
         return kept.straight, kept.transposed
 
