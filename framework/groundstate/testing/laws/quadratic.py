@@ -116,7 +116,7 @@ def density_agrees_with_energy(energy: Energy) -> None:
     log_prob = view(double, Density).log_prob
     x, y = points(double, 3), points(double, 3, seed=1)
     value = double(y) - double(x)
-    scale = 1 + float(double(y).abs().max())
+    scale = 1 + float(double(y).detach().abs().max())
     close(log_prob(x) - log_prob(y), value, "log p(x) - log p(y), against E(y) - E(x)", scale=scale)
 
 
