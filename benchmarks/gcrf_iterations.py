@@ -165,7 +165,7 @@ def main() -> None:
     file = draw(curves, first[0]["image"])
     used = len({row["image"] for row in first})
     text = table(("pairwise terms", "λ", *SOLVERS), table_rows)
-    notes = f"\nMeans over {used} images; residual curves of {first[0]['image']}: {file}"
+    notes = f"\n\nMeans over {used} images; residual curves of {first[0]['image']}: {file}"
     if not camvid_frames():
         notes += "\nCamVid left out: GROUNDSTATE_DATA is not set, or has no camvid/val."
     found = {"machine": machine("scikit-image"), "summary": summary, "rows": first, "plot": file}

@@ -342,6 +342,7 @@ def measure(name: str, quick: bool) -> list[Row]:
                 "method": method,
                 "picked": timing.answer.note,
                 "seconds": timing.seconds,
+                "processor": timing.processor,
                 "repeats": timing.repeats,
                 "iterations": timing.answer.iterations,
                 "residual": true,
