@@ -50,6 +50,14 @@ def least_squares(
     return (torch.linalg.pinv(finite) @ right[..., None])[..., 0]
 
 
+def all_finite(matrix: Float[Tensor, "*batch rows columns"]) -> Bool[Tensor, "*batch"]:
+    """Whether a matrix has neither NaN nor infinity; `isfinite` would need two copies of it."""
+    if not matrix.numel():
+        return matrix.new_ones(matrix.shape[:-2], dtype=torch.bool)
+    lowest, highest = torch.aminmax(matrix.flatten(-2), dim=-1)
+    return lowest.isfinite() & highest.isfinite()
+
+
 def factor_lu(matrix: Float[Tensor, "*batch n n"]) -> tuple[Tensor, Tensor]:
     """LU factors and pivots."""
     factors, pivots = torch.linalg.lu_factor(matrix)

@@ -22,7 +22,7 @@ from groundstate.energy import Energy, view
 from groundstate.status import Status
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.direct import Direct, Inverse, verdict_of
-from groundstate_gcrf.linear_algebra import eigen
+from groundstate_gcrf.linear_algebra import all_finite, eigen
 from groundstate_gcrf.sides import Sides
 from groundstate_gcrf.sparse_direct import factors_of
 from groundstate_gcrf.structure import PottsStructure, common_shape
@@ -110,7 +110,7 @@ def _of_low_rank(potts: PottsStructure, batch: tuple[int, ...]) -> Shifted:
     assert potts.factor is not None
     factor = potts.factor.detach()
     own = common_shape(factor.shape[:-2], potts.scale.shape)
-    finite = factor.isfinite().flatten(-2).all(-1)
+    finite = all_finite(factor)
     factor = torch.where(finite[..., None, None], factor, 0.0)
     values, vectors = eigen(factor @ factor.mT)
     scale = potts.scale.detach().expand(own)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from groundstate.energy import Energy, view
 from groundstate_gcrf.direct import Direct, Inverse, verdict_of
-from groundstate_gcrf.linear_algebra import cholesky, cholesky_solve, eigen
+from groundstate_gcrf.linear_algebra import all_finite, cholesky, cholesky_solve, eigen
 from groundstate_gcrf.sides import Sides
 from groundstate_gcrf.structure import LowRank, common_shape
 
@@ -36,7 +36,7 @@ def factorise(energy: Energy) -> Inverse:
     own = common_shape(factor.shape[:-2], low.scale.shape)
     scale = low.scale.detach().expand(own)
     sides = Sides(batch=layout.batch_shape, own=own)
-    finite = factor.isfinite().flatten(-2).all(-1) & scale.isfinite()
+    finite = all_finite(factor) & scale.isfinite()
     usable = finite & (scale > 0)
     safe = torch.where(usable, scale, 1.0)[..., None, None]
     gram = torch.where(usable[..., None, None], factor @ factor.mT, 0.0)
