@@ -6,7 +6,6 @@ eigenvalues μ of Ψ, so A is positive definite if and only if -λ / (L - 1) < �
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from groundstate.energy import Views
 from groundstate.views import SparseMatrix
+from groundstate_gcrf.energies.label_grid import GridCoupling
 from groundstate_gcrf.energies.matrix import spread
-from groundstate_gcrf.structure import GridNeighbours, PottsStructure, common_shape
+from groundstate_gcrf.structure import PottsStructure, common_shape
 
 
 @runtime_checkable
@@ -62,22 +62,6 @@ class Coupling(Protocol):
         ...
 
 
-@runtime_checkable
-class NeighbourCoupling(Coupling, Protocol):
-    """Ψ on a pixel grid, which does the whole product of a `PottsMatrix` in one pass."""
-
-    def apply_to_others_and_add(
-        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
-    ) -> Float[Tensor, "..."]:
-        """λx_k + Ψ(S - x_k) for each column k; λ broadcasts to the batch."""
-        ...
-
-    @property
-    def neighbours(self) -> GridNeighbours:
-        """Ψ as weights between the pixels of a grid."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class PottsMatrix:
     """(J - I) ⊗ Ψ + λI over `[labels, *pixels]`.
@@ -107,10 +91,10 @@ class PottsMatrix:
         scale = spread(self.scale, len(self.event_shape))
         return torch.addcmul(self.coupling.apply_to_others(x), scale, x)
 
-    @cached_property
-    def _fused(self) -> NeighbourCoupling | None:
-        """The coupling, if it is one: asked once, for looking at protocols is slow."""
-        return self.coupling if isinstance(self.coupling, NeighbourCoupling) else None
+    @property
+    def _fused(self) -> GridCoupling | None:
+        """The coupling of a pixel grid, which does the whole product in one pass."""
+        return self.coupling if isinstance(self.coupling, GridCoupling) else None
 
     def diagonal(self) -> Float[Tensor, "..."]:
         # a label is not coupled with itself, so Ψ plays no part
