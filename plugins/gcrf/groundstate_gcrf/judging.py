@@ -51,10 +51,16 @@ def first_verdict(
     layout: Layout, quadratic: Quadratic, size: Float[Tensor, "*batch"]
 ) -> Int[Tensor, "*batch"]:
     """What can be said before the first iteration."""
-    diagonal = quadratic.diagonal.detach().expand(layout.shape)
+    diagonal = quadratic.diagonal.detach()
+    finite = size.isfinite()
+    if bool(((diagonal > 0) & diagonal.isfinite()).all()):  # few numbers, where it is constant
+        outcome = torch.zeros_like(size, dtype=torch.int64)
+        outcome = outcome.masked_fill(size == 0, int(Status.CONVERGED))
+        return outcome.masked_fill(~finite, int(Status.DIVERGED))
+    diagonal = diagonal.expand(layout.shape)
     # an entry that is not positive is eᵀAe ≤ 0: proof enough
     indefinite = layout.sum((diagonal <= 0).to(torch.int64)) > 0
-    finite = size.isfinite() & (layout.sum((~diagonal.isfinite()).to(torch.int64)) == 0)
+    finite = finite & (layout.sum((~diagonal.isfinite()).to(torch.int64)) == 0)
     outcome = torch.zeros_like(size, dtype=torch.int64)
     outcome = outcome.masked_fill(size == 0, int(Status.CONVERGED))
     outcome = outcome.masked_fill(indefinite, int(Status.INDEFINITE))
@@ -69,8 +75,12 @@ def claims(
     value = constant - 0.5 * layout.dot(x, linear + left)  # Ax = b - r
     if quadratic.floor is None:
         return value, None
+    # what rounding may add: a bound must hold for the numbers as they are. Of Ax it is as large as
+    # of its diagonal part, however much cancels
+    few = 16 * torch.finfo(value.dtype).eps
+    own = norm(layout, quadratic.diagonal.detach() * x)
     distance = norm(layout, left)
-    # what rounding may add to `value`: a bound must hold for the numbers as they are
-    terms = norm(layout, x) * (norm(layout, linear.expand_as(x)) + distance) + constant.abs()
-    slack = 16 * torch.finfo(value.dtype).eps * terms
+    terms = norm(layout, linear.expand_as(x)) + distance + own
+    slack = few * (norm(layout, x) * terms + constant.abs())
+    distance = distance + few * own
     return value, value - distance**2 / (2 * quadratic.floor.detach()) - slack
