@@ -79,12 +79,16 @@ def equal(got: Any, expected: Any, what: str) -> None:
 
 
 def leaves(obj: Any) -> tuple[Any, list[Tensor]]:
-    """A float64 copy of `obj` whose floating-point tensors require gradients, and those tensors."""
+    """A float64 copy of `obj` whose floating-point tensors require gradients, and those tensors.
+
+    Of a module its parameters alone: buffers, such as running statistics, are not learned.
+    """
     from groundstate.move import to
 
     copied = to(copy.deepcopy(obj), dtype=torch.float64)
     found: dict[int, Tensor] = {}
-    for _, tensor in tensors(copied):
+    own = copied.named_parameters() if isinstance(copied, nn.Module) else tensors(copied)
+    for _, tensor in own:
         if tensor.is_floating_point() and tensor.is_leaf:
             found[id(tensor)] = tensor.requires_grad_()
     return copied, list(found.values())

@@ -35,7 +35,7 @@ def quadratic_agrees_with_energy(energy: Energy) -> None:
     x = points(double, 3)
     half = 0.5 * quadratic.matvec(x) - quadratic.linear
     value = double.space.layout.dot(x, half) + quadratic.constant
-    scale = 1 + float(magnitude(double, x, value).max())
+    scale = 1 + float(magnitude(double, x, value).detach().max())
     close(value, double(x), "½xᵀAx - bᵀx + c, against E(x)", relative=1e-9, scale=scale)
 
 
