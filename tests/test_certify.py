@@ -216,6 +216,20 @@ def test_rounding_grows_with_the_terms_and_not_with_their_sum() -> None:
     assert float(rounding(energy, x, energy(x))) == pytest.approx(0.8, rel=1e-6)
 
 
+def test_terms_that_cancel_within_a_product_count() -> None:
+    matrix = tensor([1e8, -1e8], [-1e8, 1e8 + 1])
+    quadratic = Quadratic(
+        matvec=lambda x: x @ matrix,
+        linear=torch.zeros(2, dtype=F64),
+        constant=torch.zeros((), dtype=F64),
+        diagonal=matrix.diagonal(),
+    )
+    energy = QuadraticEnergy(quadratic=quadratic, space=Real(event_shape=(2,), dtype=F64))
+    x = tensor(1.0, 1.0)
+    assert float(energy(x)) == 0.5
+    assert float(magnitude(energy, x, energy(x))) == pytest.approx(1e8)
+
+
 def test_the_energy_is_recomputed_in_float64() -> None:
     energy = bowl(torch.tensor([1.0]), torch.tensor([1 / 3]))
     exact = exact_energy(energy, torch.tensor([0.1]))

@@ -4,6 +4,8 @@ Energies, bounds, residuals and beliefs are compared with what the energy itself
 atol + rtol * Σ|terms|: rounding grows with the sum of the absolute terms, not with their total.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,7 +42,11 @@ def magnitude(
     layout = energy.space.layout
     if Quadratic in energy.views:
         quadratic = view(energy, Quadratic)
-        terms = 0.5 * (x * quadratic.matvec(x)).abs() + (x * quadratic.linear).abs()
+        # the terms of Ax may cancel; those of the diagonal are known, and where A is positive
+        # definite none is larger than the largest of them
+        own = (quadratic.diagonal * x.square()).abs()
+        inner = torch.maximum((x * quadratic.matvec(x)).abs(), own)
+        terms = 0.5 * inner + (x * quadratic.linear).abs()
         return layout.sum(terms) + quadratic.constant.abs()
     if FactorGraph in energy.views:
         graph = view(energy, FactorGraph)
@@ -50,6 +56,33 @@ def magnitude(
             total = total + graph.total(group, _finite(group.energies(labels)).abs())
         return total
     return _finite(value).abs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """How far apart honest evaluations of E(x) may lie.
+
+    Telling that takes an evaluation of its own, so it is done only where |E(x)| does not do.
+
+    Attributes:
+        energy: E.
+        x: the configurations.
+        value: E(x), in the type it is evaluated in.
+    """
+
+    energy: Energy
+    x: Shaped[Tensor, "..."]
+    value: Float[Tensor, "..."]
+
+    def exceeded(self, difference: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
+        """Where a difference, in nats, is more than rounding; so is one that is NaN."""
+        relative = _RTOL.get(self.value.dtype, _COARSE)
+        beyond = ~(difference <= relative * (1 + _finite(self.value).abs()))
+        return beyond & ~(difference <= self._rounding) if bool(beyond.any()) else beyond
+
+    @cached_property
+    def _rounding(self) -> Float[Tensor, "..."]:
+        return rounding(self.energy, self.x, self.value)
 
 
 def _finite(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -137,10 +170,10 @@ def certify_state(
     if state.energy is not None:
         true = exact_energy(energy, state.x) if exact is None else exact
         _check_claim(solver, "energy", state.energy, true)
-        allowed = rounding(energy, state.x, true.to(state.energy.dtype))
-        close = (state.energy - true).abs() <= allowed
+        allowance = Allowance(energy=energy, x=state.x, value=true.to(state.energy.dtype))
+        far = allowance.exceeded((state.energy - true).abs())
         # equal where both are infinite; where the truth is NaN the status says diverged
-        wrong = ~(close | (state.energy == true) | true.isnan())
+        wrong = far & ~((state.energy == true) | true.isnan())
         _refuse(solver, "energy", wrong, state.energy, true)
     if state.residual is not None:
         true, allowed = _residual(energy, state.x, state.residual)
@@ -153,28 +186,30 @@ def certify_bound(
     solver: Solver[Any],
     bound: Float[Tensor, "*batch"],
     energy: Float[Tensor, "*batch"],
-    allowed: Float[Tensor, "*batch"],
+    allowance: Allowance,
 ) -> None:
     """Check that a lower bound lies below an energy that was reached.
 
     Raises:
         CertificationError: naming the solver, the bound and the energy.
     """
-    _refuse(solver, "lower bound on the energy", bound > energy + allowed, bound, energy)
+    wrong = (bound > energy) & allowance.exceeded(bound - energy)
+    _refuse(solver, "lower bound on the energy", wrong, bound, energy)
 
 
 def certify_optimal(
     solver: Solver[Any],
     claimed: Float[Tensor, "*batch"],
     best: Float[Tensor, "*batch"],
-    allowed: Float[Tensor, "*batch"],
+    allowance: Allowance,
 ) -> None:
     """Check that nothing seen on the way lies below an energy called optimal.
 
     Raises:
         CertificationError: naming the solver, its energy and the lower one.
     """
-    _refuse(solver, "optimal energy", claimed > best + allowed, claimed, best)
+    wrong = (claimed > best) & allowance.exceeded(claimed - best)
+    _refuse(solver, "optimal energy", wrong, claimed, best)
 
 
 def certify_beliefs(

@@ -188,7 +188,8 @@ def _judged(
         # E(x) - min E = ½ rᵀA⁻¹r with r = b - Ax
         distance = 0.5 * layout.dot(spread * left, inverse.apply(spread * left)) / scale**2
         # rounding of the energy itself: a bound must hold for the numbers as they are
-        terms = layout.sum((state.x * linear).abs() + 0.5 * (state.x * left).abs())
+        own = (quadratic.diagonal.detach() * state.x.square()).abs()
+        terms = layout.sum((state.x * linear).abs() + 0.5 * (state.x * left).abs() + own)
         slack = 16 * torch.finfo(value.dtype).eps * (terms + quadratic.constant.detach().abs())
         sure = value - 2 * distance.abs() - slack
         weak = torch.full_like(value, -torch.inf) if bound is None else bound

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from groundstate.energy import Views
 from groundstate.views import Covariance
+from groundstate_gcrf.energies.guard import NotPositiveDefinite
 from groundstate_gcrf.energies.low_rank import (
     check_factor,
     event_of,
@@ -22,6 +23,7 @@ from groundstate_gcrf.energies.low_rank import (
     largest_gram_eigenvalue,
 )
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
+from groundstate_gcrf.linear_algebra import cholesky
 from groundstate_gcrf.structure import LowRank, common_shape
 
 
@@ -63,7 +65,9 @@ class InverseMatrix:
         return spread(self.scale.reciprocal(), len(self.event_shape)) - squares
 
     def floor(self) -> Float[Tensor, "..."]:
-        return 1 / (self.scale + largest_gram_eigenvalue(self.factor))
+        # the terms of I/λ - GᵀG cancel, and leave rounding of the size of 1/λ
+        noise = 16 * torch.finfo(self.scale.dtype).eps / self.scale
+        return 1 / (self.scale + largest_gram_eigenvalue(self.factor)) - noise
 
     def structure(self, linear: Float[Tensor, "..."], /) -> Views:
         def low_rank() -> LowRank:
@@ -94,7 +98,7 @@ def inverse_gcrf(
     factor = embeddings.flatten(-len(event))
     eye = torch.eye(factor.shape[-2], dtype=factor.dtype, device=factor.device)
     inner = factor @ factor.mT + spread(scale, 2) * eye
-    lower = cast(Tensor, torch.linalg.cholesky(inner))
+    lower = _factor(inner, scale)
     whitened = cast(Tensor, torch.linalg.solve_triangular(lower, factor, upper=False))
     matrix = InverseMatrix(
         factor=factor,
@@ -103,3 +107,22 @@ def inverse_gcrf(
         event_shape=event,
     )
     return GaussianCrf(matrix=matrix, linear=unary)
+
+
+def _factor(
+    inner: Float[Tensor, "*batch rank rank"], scale: Float[Tensor, "..."]
+) -> Float[Tensor, "*batch rank rank"]:
+    """The Cholesky factor of λI + FFᵀ; the identity where that is not finite.
+
+    Raises:
+        NotPositiveDefinite: where λ is lost in rounding.
+    """
+    eye = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
+    finite = inner.isfinite().flatten(-2).all(-1)[..., None, None]
+    factor, definite = cholesky(torch.where(finite, inner, eye))
+    if not bool(definite.all()):
+        raise NotPositiveDefinite(
+            f"`diagonal` must not be lost beside the embeddings when added to their inner products "
+            f"in {inner.dtype}, got {float(scale.min()):.3g}; raise it, or use float64"
+        )
+    return factor
