@@ -1,4 +1,4 @@
-"""What must hold of the parts of a grid energy; each error says what was got and what to do."""
+"""What must hold of settings and of the parts of a grid energy; each error says what was got."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -13,6 +13,16 @@ from torch import Tensor
 from groundstate_gcrf.structure import common_shape
 
 Array = NDArray[Any]
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a setting that is none of the words it may be.
+
+    Raises:
+        ValueError: naming those that there are.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
 def check_types(tensors: Mapping[str, Tensor]) -> None:

@@ -22,6 +22,7 @@ from groundstate.views import Density, Quadratic, SparseMatrix
 from groundstate_gcrf.checks import check_definite, check_shapes, check_signs, check_types
 from groundstate_gcrf.contrast import contrast_weights
 from groundstate_gcrf.density import gaussian_density
+from groundstate_gcrf.kept import Kept
 from groundstate_gcrf.structure import Factored, GridStencil, common_shape
 
 
@@ -108,24 +109,28 @@ class GridGcrf:
 
     @property
     def quadratic(self) -> Quadratic:
-        return self._make_quadratic() if self._learns else self._kept_quadratic
+        if self._learns:
+            return self._make_quadratic()
+        return self._kept_quadratic.get(tuple(self._tensors.values()), self._make_quadratic)
 
     @property
     def stencil(self) -> GridStencil:
-        return self._make_stencil() if self._learns else self._kept_stencil
+        if self._learns:
+            return self._make_stencil()
+        return self._kept_stencil.get(tuple(self._tensors.values()), self._make_stencil)
 
     @property
     def _learns(self) -> bool:
-        """Whether a parameter may change under us, so that nothing made from it can be kept."""
+        """Whether a parameter is learned: what is made from it has a graph, and is not kept."""
         return any(each.requires_grad for each in self._tensors.values())
 
     @cached_property
-    def _kept_quadratic(self) -> Quadratic:
-        return self._make_quadratic()
+    def _kept_quadratic(self) -> Kept[Quadratic]:
+        return Kept()
 
     @cached_property
-    def _kept_stencil(self) -> GridStencil:
-        return self._make_stencil()
+    def _kept_stencil(self) -> Kept[GridStencil]:
+        return Kept()
 
     @property
     def _pull(self) -> Float[Tensor, "*batch height width"]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from groundstate.solver import Solver
 from groundstate.views import SparseMatrix
 from groundstate_gcrf import exact_determinant, lanczos
 from groundstate_gcrf.auto_quadratic import AutoQuadratic
+from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.exact_determinant import LogDeterminant
 from groundstate_gcrf.structure import LowRank, PottsStructure, VideoStructure
 
@@ -70,9 +71,10 @@ def log_determinant(
         solver: solves Ag = z for the gradient of "lanczos".
 
     Raises:
-        ValueError: if A is not positive definite, or nothing exact is affordable.
+        ValueError: if A is not positive definite, nothing exact is affordable, or `method` is none.
         ViewError: if `method` needs a structure that the energy does not give.
     """
+    check_choice("method", method, get_args(Method))
     if probes < 2 or steps < 1:
         raise ValueError(f"probes must be at least 2 and steps at least 1, got {probes}, {steps}")
     found = _affordable(energy) if method in ("auto", "exact") else method

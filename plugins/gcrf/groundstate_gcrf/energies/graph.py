@@ -191,11 +191,19 @@ def check_edges(edge_index: Int[Tensor, "2 edges"], nodes: int) -> None:
     """Refuse loops, double edges and nodes that do not exist.
 
     Raises:
-        ValueError: naming the edge.
+        TypeError: for nodes that are no whole numbers.
+        ValueError: naming the edge, or the shape.
     """
+    if edge_index.is_floating_point() or edge_index.is_complex() or edge_index.dtype == torch.bool:
+        raise TypeError(f"edge_index must hold whole numbers, got {edge_index.dtype}")
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        raise ValueError(
+            f"edge_index must be [2, edges], the two ends of each edge, got the shape "
+            f"{tuple(edge_index.shape)}"
+        )
     if not edge_index.shape[-1]:
         return
-    low, high = edge_index.amin(0), edge_index.amax(0)
+    low, high = (each.long() for each in (edge_index.amin(0), edge_index.amax(0)))
     if int(low.min()) < 0 or int(high.max()) >= nodes:
         raise ValueError(
             f"edge_index must hold nodes 0 ... {nodes - 1}, got {int(low.min())} ... "

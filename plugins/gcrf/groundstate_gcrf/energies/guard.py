@@ -70,7 +70,9 @@ def radius_bound(
 
 def shrinking(bound: Float[Tensor, "..."], scale: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The largest factor up to 1 that brings a bound of pairwise terms to `SHARE` of λ."""
-    return (SHARE * scale / torch.where(bound > 0, bound, 1.0)).clamp(max=1.0)
+    factor = SHARE * scale / torch.where(bound > 0, bound, 1.0)
+    # where nothing reaches below 0 nothing is in the way of 1
+    return torch.where(bound > 0, factor, torch.ones_like(factor)).clamp(max=1.0)
 
 
 def has_negative_curvature(energy: Energy, iterations: int = 48) -> Bool[Tensor, "*batch"]:

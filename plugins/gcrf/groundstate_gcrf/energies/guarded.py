@@ -1,11 +1,12 @@
 """An energy whose matrix need not be positive definite, and what its guard makes of it."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
+from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.energies.guard import Guard, refuse_indefinite, shrinking
 from groundstate_gcrf.energies.matrix import GaussianCrf, Matrix
 
@@ -35,6 +36,7 @@ def guarded(
         times: A with its pairwise terms multiplied by one factor per problem.
         advice: what to do about an energy that is refused.
     """
+    check_choice("guard", guard, get_args(Guard))
     if guard == "rescale":
         matrix = times(shrinking(radius(), scale))
     energy = GaussianCrf(matrix=matrix, linear=linear)

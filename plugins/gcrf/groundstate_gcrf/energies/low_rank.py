@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Views
+from groundstate_gcrf import linear_algebra
 from groundstate_gcrf.energies import low_rank_kernel
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.structure import Factored, LowRank, common_shape
@@ -179,14 +180,20 @@ def apply_columns(
 
 
 def largest_gram_eigenvalue(factor: Float[Tensor, "*batch rank variables"]) -> Tensor:
-    """σ_max(F)² with a margin for rounding: a certified upper bound; differentiable."""
+    """σ_max(F)² with a margin for rounding: a certified upper bound; differentiable.
+
+    NaN where F or its squares are not finite, so that one such problem spoils no other.
+    """
     rank, variables = factor.shape[-2:]
     if not rank or not variables:
         return factor.new_zeros(factor.shape[:-2])
     small = factor if rank <= variables else factor.mT
-    values = cast(Tensor, torch.linalg.eigvalsh(small @ small.mT))
+    gram = small @ small.mT
+    finite = gram.isfinite().flatten(-2).all(-1)
+    values = linear_algebra.eigenvalues(torch.where(finite[..., None, None], gram, 0.0))
     margin = 8 * small.shape[-2] * torch.finfo(factor.dtype).eps
-    return values[..., -1].clamp(min=0) * (1 + margin)
+    largest = values[..., -1].clamp(min=0) * (1 + margin)
+    return torch.where(finite, largest, torch.nan)
 
 
 def normal(shape: tuple[int, ...], like: Tensor, rng: torch.Generator) -> Tensor:

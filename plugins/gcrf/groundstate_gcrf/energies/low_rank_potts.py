@@ -8,7 +8,7 @@ D × D matrix ψψᵀ.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_args
 
 from annotated_types import Gt
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from torch import Tensor
 from groundstate.energy import view
 from groundstate.space import first
 from groundstate.views import Quadratic, SparseMatrix
+from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.energies.guard import Guard, NotPositiveDefinite, shrinking
 from groundstate_gcrf.energies.low_rank import (
     check_factor,
@@ -99,6 +100,7 @@ def low_rank_potts_gcrf(
         guard: "check" refuses an energy for which it does not; "rescale" multiplies ψ by the
             largest number up to 1 for which σ_max(ψ)² ≤ 0.95 λ; "report" leaves it to the solver.
     """
+    check_choice("guard", guard, get_args(Guard))
     event, scale = event_of(unary, 3), as_scale(diagonal, unary)
     coupling = GramCoupling(factor=embeddings, pixel_shape=event[1:])
     if guard == "rescale" and event[0] > 1:
@@ -115,7 +117,9 @@ def low_rank_potts_gcrf(
 
 def _refuse(coupling: GramCoupling, scale: Tensor) -> None:
     largest = largest_gram_eigenvalue(coupling.flat).detach()
-    bad = (scale - largest <= 0).expand((scale - largest).shape)
+    bad = scale - largest <= 0
+    if not bool(bad.any()):
+        return  # embeddings that are not finite: solvers say so of each problem
     where = first(bad)
     found, given = (float(each.expand(bad.shape)[where]) for each in (largest, scale))
     raise NotPositiveDefinite(

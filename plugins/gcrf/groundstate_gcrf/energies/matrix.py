@@ -14,6 +14,7 @@ from groundstate.energy import Views
 from groundstate.space import Real
 from groundstate.views import Density, Quadratic
 from groundstate_gcrf.density import gaussian_density
+from groundstate_gcrf.kept import Kept
 from groundstate_gcrf.structure import common_shape
 
 
@@ -51,15 +52,6 @@ class Matrix(Protocol):
         ...
 
 
-@dataclass
-class _Kept:
-    """The floor, and the versions of the parameters it was found for."""
-
-    versions: tuple[int, ...] = ()
-    floor: Tensor | None = None
-    known: bool = False
-
-
 @dataclass(frozen=True, kw_only=True)
 class GaussianCrf:
     """E(x) = ½xᵀAx - bᵀx + c, with all parameters tensors that may be learned.
@@ -93,6 +85,8 @@ class GaussianCrf:
                 + ", ".join(sorted(str(kind) for kind in kinds))
             )
         event = self.matrix.event_shape
+        if 0 in event:
+            raise ValueError(f"a configuration must have at least one variable, got shape {event}")
         shape = tuple(self.linear.shape)
         if len(shape) < len(event) or shape[len(shape) - len(event) :] != event:
             raise ValueError(
@@ -143,7 +137,7 @@ class GaussianCrf:
     @property
     def quadratic(self) -> Quadratic:
         learned = any(each.requires_grad for each in self._parameters)
-        return self._make() if learned else self._kept_quadratic
+        return self._make() if learned else self._kept.get(self._parameters, self._make)
 
     @cached_property
     def _parameters(self) -> tuple[Tensor, ...]:
@@ -151,8 +145,8 @@ class GaussianCrf:
         return tuple(_floating(self))
 
     @cached_property
-    def _kept_quadratic(self) -> Quadratic:
-        return self._make()
+    def _kept(self) -> Kept[Quadratic]:
+        return Kept()
 
     def _make(self) -> Quadratic:
         return Quadratic(
@@ -164,20 +158,17 @@ class GaussianCrf:
         )
 
     @cached_property
-    def _memory(self) -> _Kept:
-        return _Kept()
+    def _kept_floor(self) -> Kept[Tensor | None]:
+        return Kept()
 
     def _floor(self) -> Float[Tensor, "*batch"] | None:
-        # an optimiser changes parameters in place, and each change raises the version
-        versions = tuple(each._version for each in _floating(self.matrix))
-        kept = self._memory
-        if kept.versions != versions or not kept.known:
-            with torch.no_grad():
-                found = self.matrix.floor().detach()
-            proved = bool((found > 0).all())
-            kept.floor = found.expand(self.space.batch_shape) if proved else None
-            kept.versions, kept.known = versions, True
-        return kept.floor
+        return self._kept_floor.get(tuple(_floating(self.matrix)), self._find_floor)
+
+    @torch.no_grad()
+    def _find_floor(self) -> Float[Tensor, "*batch"] | None:
+        # a copy, for it may be a parameter itself, which is changed in place
+        found = self.matrix.floor().detach().clone()
+        return found.expand(self.space.batch_shape) if bool((found > 0).all()) else None
 
 
 def _floating(thing: object) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from groundstate.energy import Energy, Views, view
 from groundstate.space import Real
 from groundstate.views import Density, Quadratic
+from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.density import gaussian_density
 from groundstate_gcrf.energies.guard import refuse_indefinite
 from groundstate_gcrf.structure import common_shape
@@ -92,6 +93,7 @@ def quadratic_sum(
         guard: "check" refuses a sum that is proved to be indefinite; "report" leaves it to the
             solver.
     """
+    check_choice("guard", guard, ("check", "report"))
     total = QuadraticSum(energies=tuple(energies))
     if guard == "check":
         refuse_indefinite(total, "raise `diagonal` in one of the energies")

@@ -10,7 +10,7 @@ temporal part lacks its diagonal. Its smallest eigenvalue is at least λ + μ ma
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args
 
 import torch
 from annotated_types import Gt
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Views
+from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.energies.guard import Guard
 from groundstate_gcrf.energies.guarded import guarded
 from groundstate_gcrf.energies.low_rank import (
@@ -174,7 +175,13 @@ def coupling_of(
     temporal_diagonal: TemporalDiagonal,
     like: Tensor,
 ) -> Float[Tensor, "frames frames"]:
-    """Which frames are neighbours, and on the diagonal how much of each Gram block is added."""
+    """Which frames are neighbours, and on the diagonal how much of each Gram block is added.
+
+    Raises:
+        ValueError: for a neighbourhood or a diagonal that is none.
+    """
+    check_choice("neighbourhood", neighbourhood, get_args(Neighbourhood))
+    check_choice("temporal_diagonal", temporal_diagonal, get_args(TemporalDiagonal))
     frame = torch.arange(frames, device=like.device)
     distance = (frame[:, None] - frame).abs()
     if neighbourhood == "full":
