@@ -101,7 +101,8 @@ class PottsConjugateGradients:
             found = solve_in_torch(potts, layout, right, goal, self.iterations, deadline)
         change, verdict, done = found
         x = state.x + torch.where(layout.expand(running), change / spread, 0.0)
-        lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
+        # finite times 0 is 0; where something is wrong already the correction may be anything
+        lost = running & (verdict == Status.RUNNING) & ~(layout.sum(x * 0) == 0)
         verdict = verdict.masked_fill(lost, int(Status.DIVERGED))
         keep = layout.expand(verdict != Status.RUNNING)
         after = PottsCGState(
@@ -112,7 +113,9 @@ class PottsConjugateGradients:
         )
         after = self._judged(energy, after, scale, known=False)
         assert after.residual is not None and state.residual is not None
-        slow = (after.residual > 0.5 * state.residual) & (done < self.iterations)
+        # one that was cut short may yet go on
+        ended = (done < self.iterations) & (not deadline.passed)
+        slow = (after.residual > 0.5 * state.residual) & ended
         stalled = (after.outcome == Status.RUNNING) & slow
         return replace(after, outcome=after.outcome.masked_fill(stalled, int(Status.STALLED)))
 
