@@ -286,12 +286,13 @@ def test_ctrl_c_while_the_result_is_checked_costs_nothing() -> None:
     def slow(x: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        if calls == 3:  # steps 0 and 1 are recorded, then the core computes the energy anew
+        if calls == 3:  # steps 0 and 1 are recorded, then the core computes the energy in float64
             os.kill(os.getpid(), signal.SIGINT)
         return (x**2).sum(-1)
 
-    energy = FunctionEnergy(function=slow, space=SQUARE.space)
-    solution = gs.solve(energy, scripted(3.0, 1.0), keep_interrupted=True)
+    energy = FunctionEnergy(function=slow, space=Real(event_shape=(1,)))
+    solver = Scripted(xs=torch.tensor([[3.0], [1.0]]))
+    solution = gs.solve(energy, solver, keep_interrupted=True)
     assert calls >= 3
     assert solution.x.tolist() == [1.0]
 

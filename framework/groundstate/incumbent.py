@@ -40,12 +40,15 @@ class Incumbent:
         if self.x is None or self.energy is None or self.lowest is None:
             self.x, self.energy, self.lowest = x, value, value
             return
-        slack = torch.zeros_like(value)
-        if isinstance(energy.space, Real):
+        better = (value <= self.lowest) | self.energy.isnan()
+        if isinstance(energy.space, Real) and not bool(better.all()):
             slack = rounding(energy, x, value)
             # terms that overflow tell nothing apart: they must not excuse a diverged configuration
             slack = torch.where(slack.isfinite(), slack, 0.0)
-        better = (value <= self.lowest + slack) | self.energy.isnan()
-        self.x = torch.where(energy.space.layout.expand(better), x, self.x)
-        self.energy = torch.where(better, value, self.energy)
+            better = better | (value <= self.lowest + slack)
+        if bool(better.all()):
+            self.x, self.energy = x, value
+        else:
+            self.x = torch.where(energy.space.layout.expand(better), x, self.x)
+            self.energy = torch.where(better, value, self.energy)
         self.lowest = torch.fmin(self.lowest, value)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from groundstate.adapter import Adapted, Adapter
 from groundstate.certify import (
+    Allowance,
     certify_beliefs,
     certify_bound,
     certify_configuration,
@@ -21,7 +22,6 @@ from groundstate.certify import (
     certify_status,
     check_shape,
     exact_energy,
-    rounding,
 )
 from groundstate.clock import StepClock
 from groundstate.energy import Energy, view, with_linear
@@ -259,7 +259,7 @@ class _Run:
         seconds = time.perf_counter() - self.began
         x = self.best.configuration
         status = self.statuses(state)
-        value = exact_energy(problem.energy, x)
+        value = exact_energy(problem.energy, x, self.best.energy)
         self.certify(state, status, value)
         beliefs = state.beliefs if problem.adapted is None else None
         bound = self.bound
@@ -294,9 +294,10 @@ class _Run:
         status = self.solver.status(state).clone()
         certify_status(self.solver, status)
         status[status == Status.RUNNING] = int(self.ended)
-        layout = self.problem.inner.space.layout
-        lost = layout.sum((~state.x.isfinite()).to(torch.int64)) > 0
-        lost = lost | self.trace[-1].energy.isnan()
+        lost = self.trace[-1].energy.isnan()
+        if not bool(state.x.sum().isfinite()):  # one pass where all is well
+            layout = self.problem.inner.space.layout
+            lost = lost | (layout.sum((~state.x.isfinite()).to(torch.int64)) > 0)
         stuck = (status == Status.CONVERGED) & (self.best.energy == math.inf)
         status = torch.where(stuck, int(Status.VIOLATING), status)
         return torch.where(lost, int(Status.DIVERGED), status)
@@ -308,15 +309,16 @@ class _Run:
         # evaluated once where the best is what the solver ended with, as it nearly always is
         same = problem.adapted is None and torch.equal(self.best.configuration, state.x)
         certify_state(problem.inner, solver, state, value if same else None)
-        allowed = rounding(problem.energy, self.best.configuration, self.trace[-1].energy)
+        found = value.to(self.trace[-1].energy.dtype)
+        allowance = Allowance(energy=problem.energy, x=self.best.configuration, value=found)
         if self.bound is not None:
-            certify_bound(solver, self.bound, value, allowed)
+            certify_bound(solver, self.bound, value, allowance)
         optimal = status == Status.OPTIMAL
         if problem.adapted is None and bool(optimal.any()):
             seen = torch.stack([record.energy for record in self.trace])
             best = torch.where(seen.isnan(), torch.inf, seen).amin(0)
             claimed = torch.where(optimal, self.trace[-1].energy, best)
-            certify_optimal(solver, claimed, best, allowed)
+            certify_optimal(solver, claimed, best, allowance)
         if state.beliefs is not None and problem.adapted is None:
             certify_beliefs(problem.energy, solver, state.beliefs, value, self.independent)
 

@@ -186,6 +186,8 @@ class Real:
         if x.dtype != self.dtype:
             raise TypeError(f"values must be {self.dtype}, got {x.dtype}; convert with `x.to(...)`")
         self.layout.sample_shape(x)
+        if self.lower == float("-inf") and self.upper == float("inf"):
+            return
         outside: Bool[Tensor, "..."] = (x < self.lower) | (x > self.upper)
         if bool(outside.any()):
             raise ValueError(

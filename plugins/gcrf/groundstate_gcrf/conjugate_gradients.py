@@ -150,12 +150,18 @@ class ConjugateGradients:
             anchor_residual=torch.full_like(scale, float("inf")),
             begun=torch.zeros_like(outcome),
         )
-        return self._review(energy, recurrence, state)
+        return self._review(energy, recurrence, state, linear if x0 is None else None)
 
-    def _review(self, energy: Energy, now: Recurrence, before: CGState) -> CGState:
-        """Recompute the residual of every problem, and judge each by it."""
+    def _review(
+        self,
+        energy: Energy,
+        now: Recurrence,
+        before: CGState,
+        left: Float[Tensor, "..."] | None = None,
+    ) -> CGState:
+        """Judge each problem by its true residual; `left` is b - Ax where that is known."""
         quadratic, layout = view(energy, Quadratic), energy.space.layout
-        left = quadratic.linear - quadratic.matvec(now.x)
+        left = quadratic.linear - quadratic.matvec(now.x) if left is None else left
         residual = norm(layout, left * layout.expand(now.scale)) / now.reference
         running = now.outcome == Status.RUNNING
         lost = running & ~residual.isfinite()
