@@ -200,7 +200,7 @@ class Bench:
         counts = torch.bincount(self.taught.labels.flatten().long(), minlength=12)[:11].double()
         weights = (counts.sum() / counts).sqrt()
         weights = weights * counts.sum() / (weights * counts).sum()
-        return SoftmaxCrossEntropy(weights=weights.tolist(), stride=2)
+        return SoftmaxCrossEntropy(weights=tuple(weights.tolist()), stride=2)
 
     def measure(self, model: DenseLabelling, row: Row) -> tuple[torch.Tensor, torch.Tensor]:
         """Confusion over the validation frames, and the labels of some of them."""

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from PIL import Image
 
+from groundstate.energy import view
 from groundstate_labelling.affinity import affinity_map, heat, sorted_gram
 from groundstate_labelling.camvid import CLASSES, IGNORE, paint
+from groundstate_labelling.embedded import Embeddings
 from groundstate_labelling.pairwise_embedding import at_patches
 
 
@@ -73,7 +75,8 @@ def affinities(folder: Path, bench: Any, seed: int) -> dict[str, Path]:
     model = bench.model(dense, seed, bench.folder(dense.name, "joint", seed)).eval()
     image = bench.held.images[:1].float() / 255
     with torch.no_grad():
-        embeddings = model.embeddings({"image": image.to(bench.device)})["spatial"][0].cpu()
+        energy = model({"image": image.to(bench.device)})
+    embeddings = view(energy, Embeddings).spatial[0].cpu()
     size = (embeddings.shape[-2], embeddings.shape[-1])
     labels = at_patches(bench.held.labels[0], size)
     maps = []

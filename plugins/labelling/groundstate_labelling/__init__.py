@@ -16,7 +16,7 @@ def groundstate_components() -> Iterable[Component]:
         target="groundstate_labelling.dense_labelling:DenseLabelling",
         summary="a small network that makes a Gaussian CRF over the labels of an image or clip",
         source=_THESIS,
-        gives=("Quadratic",),
+        gives=("Density", "PottsStructure", "Quadratic", "SparseMatrix"),
         examples="groundstate_labelling.examples:models",
     )
     yield Component(
@@ -34,6 +34,7 @@ def groundstate_components() -> Iterable[Component]:
         target="groundstate_labelling.pairwise_embedding:PairwiseEmbedding",
         summary="embeddings whose pairwise term is lowest for the true labels of two pixels",
         source=_THESIS,
+        needs=("Embeddings",),
         examples="groundstate_labelling.examples:pairwise_embeddings",
     )
     yield Component(

@@ -151,7 +151,8 @@ class CamvidDataset:
         chosen = windows(frames.names, self.frames)[::10]
         if self.frames == 1:
             chosen = chosen[:, 0]
-        parts = chosen.split(max(1, self.size // self.frames))
+        count = max(1, self.size // self.frames)
+        parts = [chosen[k : k + count] for k in range(0, len(chosen), count)]
         return tuple(
             {"image": frames.images[part].float() / 255, "labels": frames.labels[part].long()}
             for part in parts

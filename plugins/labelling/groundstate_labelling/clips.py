@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from groundstate.learning import Batch
+from groundstate_labelling.shapes import unflatten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Clips:
         chosen = windows[rows].flatten()
         images, labels = self._scaled(self.images[chosen].float() / 255, self.labels[chosen], rng)
         images, labels = self._cut(images, labels, rng)
-        images, labels = (each.unflatten(0, (-1, frames)) for each in (images, labels))
+        images, labels = (unflatten(each, 0, (-1, frames)) for each in (images, labels))
         mirrored = torch.rand(len(rows), generator=rng) < 0.5
         images = torch.where(_spread(mirrored, 4), images.flip(-1), images)
         labels = torch.where(_spread(mirrored, 3), labels.flip(-1), labels).long()

@@ -4,7 +4,6 @@ Gaussian CRF spec §2.3-2.5: x = A⁻¹b is real; a softmax per pixel makes chan
 gradient passes through the minimiser by one more solve with A.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from groundstate.views import Quadratic
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.potts_split import potts_split
 from groundstate_gcrf.structure import PottsStructure
+from groundstate_labelling.shapes import unflatten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class SoftmaxCrossEntropy:
 
     solver: Solver[Any] | None = None
     ignore: int = 11
-    weights: Sequence[float] = ()
+    weights: tuple[float, ...] = ()
     stride: Annotated[int, Ge(1)] = 1
 
     @property
@@ -90,4 +90,4 @@ def enlarge(
     """Scores at the resolution of the labels."""
     flat = scores.flatten(0, -4)
     large = interpolate(flat, size=size, mode="bilinear", align_corners=False)
-    return large.unflatten(0, tuple(scores.shape[:-3]))
+    return unflatten(large, 0, scores.shape[:-3])

@@ -27,7 +27,9 @@ from groundstate_gcrf.energies.video import video_gcrf
 from groundstate_labelling.backbone import Backbone
 from groundstate_labelling.couplings import smoothing_embeddings, smoothing_potts
 from groundstate_labelling.cross_entropy import minimiser
+from groundstate_labelling.embedded import Embedded, Embeddings
 from groundstate_labelling.heads import EdgeHead, EmbeddingHead, RegionHead, colour_at
+from groundstate_labelling.shapes import unflatten
 
 Structure = Literal[
     "unary",
@@ -60,7 +62,7 @@ class Streams:
 
     def unflat(self, x: Float[Tensor, "images ..."]) -> Float[Tensor, "..."]:
         """With the batch dimensions that the images came with."""
-        return x.unflatten(0, self.lead)
+        return unflatten(x, 0, self.lead)
 
 
 class DenseLabelling(nn.Module):
@@ -130,16 +132,6 @@ class DenseLabelling(nn.Module):
         streams = self.streams(batch)
         return _uncoupled(streams.unflat(streams.scores), self.log_scale.exp())
 
-    def embeddings(self, batch: Batch, /) -> dict[str, Float[Tensor, "..."]]:
-        """Spatial and temporal embeddings `[*batch, rank, *labels, height, width]`, where used."""
-        streams = self.streams(batch)
-        heads = {"spatial": self.spatial, "temporal": self.temporal}
-        return {
-            name: streams.unflat(self._embed(head, streams))
-            for name, head in heads.items()
-            if head is not None
-        }
-
     def streams(self, batch: Batch) -> Streams:
         """The unary scores, and what the pairwise heads see."""
         image = batch["image"]
@@ -161,20 +153,42 @@ class DenseLabelling(nn.Module):
         )
 
     def energy(self, streams: Streams) -> Energy:
-        """The energy that couples these scores."""
-        scale, scores = self.log_scale.exp(), streams.scores
+        """The energy that couples these scores; it gives `Embeddings` where it has dense terms."""
+        scale = self.log_scale.exp()
         if self.structure == "unary":
-            return _uncoupled(streams.unflat(scores), scale)
+            return _uncoupled(streams.unflat(streams.scores), scale)
+        if self.spatial is None:
+            return self._sparse(streams, streams.scores, scale)
+        embeddings = Embeddings(
+            labels=self.labels,
+            spatial=streams.unflat(self._embed(self.spatial, streams)),
+            temporal=None
+            if self.temporal is None
+            else streams.unflat(self._embed(self.temporal, streams)),
+        )
+        return Embedded(energy=self._embedded(streams, embeddings, scale), embeddings=embeddings)
+
+    def _embedded(self, streams: Streams, embeddings: Embeddings, scale: Tensor) -> Energy:
         if self.structure == "video":
-            return self._video(streams, scale)
-        if self.temporal is not None:
-            scores = self._over_clips(streams, scale)
-        elif self.spatial is not None:
-            dense = self._dense(streams, scale)
-            if self.edges is None:
-                return dense
-            # the cascade of the thesis: what the dense energy says is the sparse one's unary term
-            scores = minimiser(dense)
+            assert embeddings.temporal is not None
+            return video_gcrf(
+                unary=scale * streams.unflat(streams.scores),
+                spatial=embeddings.spatial,
+                temporal=embeddings.temporal,
+                diagonal=scale,
+                guard="rescale",
+            )
+        if embeddings.temporal is None:
+            dense = self._dense(streams.scores, embeddings.spatial, scale)
+        else:
+            dense = self._over_clips(streams, embeddings, scale)
+        if self.edges is None:
+            return dense
+        # the cascade of the thesis: what the dense energy says is the sparse one's unary term
+        scores = minimiser(dense)
+        if embeddings.temporal is not None:
+            clips = unflatten(scores, 2, (streams.lead[-1], -1))
+            scores = clips.transpose(1, 2).flatten(0, 1)
         return self._sparse(streams, scores, scale)
 
     def _embed(self, head: EmbeddingHead | RegionHead, streams: Streams) -> Tensor:
@@ -183,16 +197,15 @@ class DenseLabelling(nn.Module):
         shared = head is self.temporal
         return head(streams.scores, streams.colour, streams.lead[-1] if shared else 1)
 
-    def _dense(self, streams: Streams, scale: Tensor) -> Energy:
-        assert self.spatial is not None
-        embeddings, scores = self._embed(self.spatial, streams), streams.scores
+    def _dense(self, scores: Tensor, embeddings: Tensor, scale: Tensor) -> Energy:
         if isinstance(self.spatial, RegionHead):
             return smoothing_embeddings(scores=scores, embeddings=embeddings, diagonal=scale)
-        if self.spatial.labels is None:
+        unary = scale * scores
+        if embeddings.dim() == scores.dim():
             return low_rank_potts_gcrf(
-                unary=scale * scores, embeddings=embeddings, diagonal=scale, guard="rescale"
+                unary=unary, embeddings=embeddings, diagonal=scale, guard="rescale"
             )
-        return low_rank_gcrf(unary=scale * scores, embeddings=embeddings, diagonal=scale)
+        return low_rank_gcrf(unary=unary, embeddings=embeddings, diagonal=scale)
 
     def _sparse(self, streams: Streams, scores: Tensor, scale: Tensor) -> Energy:
         assert self.edges is not None
@@ -200,7 +213,7 @@ class DenseLabelling(nn.Module):
         unary = streams.unflat(scores)
         edges = [streams.unflat(each) for each in self.edges(streams.features, streams.colour)]
         if self.structure == "sparse-general":
-            terms = [each.movedim(-3, -1).unflatten(-1, (labels, labels)) for each in edges]
+            terms = [unflatten(each.movedim(-3, -1), -1, (labels, labels)) for each in edges]
             return grid_gcrf_general(
                 unary=scale * unary, terms=terms, diagonal=scale, guard="rescale"
             )
@@ -211,39 +224,16 @@ class DenseLabelling(nn.Module):
             unary=scale * unary, weights=weights, diagonal=scale, guard="rescale"
         )
 
-    def _video(self, streams: Streams, scale: Tensor) -> Energy:
-        assert self.spatial is not None and self.temporal is not None
-        spatial, temporal = (
-            streams.unflat(self._embed(head, streams)) for head in (self.spatial, self.temporal)
-        )
-        return video_gcrf(
-            unary=scale * streams.unflat(streams.scores),
-            spatial=spatial,
-            temporal=temporal,
-            diagonal=scale,
-            guard="rescale",
-        )
-
-    def _over_clips(self, streams: Streams, scale: Tensor) -> Float[Tensor, "..."]:
-        """Scores of all images after one Potts system per clip, its frames side by side."""
-        assert self.spatial is not None and self.temporal is not None
-        frames = streams.lead[-1]
-        spatial, temporal = (
-            streams.unflat(self._embed(head, streams)) for head in (self.spatial, self.temporal)
-        )
+    def _over_clips(self, streams: Streams, embeddings: Embeddings, scale: Tensor) -> Energy:
+        """One Potts system per clip, its frames one below the other."""
+        assert embeddings.temporal is not None
+        spatial, frames = embeddings.spatial, streams.lead[-1]
         # each frame's spatial embedding has coordinates of its own, the temporal ones are shared
         eye = torch.eye(frames, dtype=spatial.dtype, device=spatial.device)
         own = torch.einsum("bvdhw,uv->budvhw", spatial, eye).flatten(1, 2)
-        joint = torch.cat([own, temporal.transpose(1, 2)], dim=1).flatten(2, 3)
+        joint = torch.cat([own, embeddings.temporal.transpose(1, 2)], dim=1).flatten(2, 3)
         scores = streams.unflat(streams.scores).transpose(1, 2).flatten(2, 3)
-        if isinstance(self.spatial, RegionHead):
-            energy = smoothing_embeddings(scores=scores, embeddings=joint, diagonal=scale)
-        else:
-            energy = low_rank_potts_gcrf(
-                unary=scale * scores, embeddings=joint, diagonal=scale, guard="rescale"
-            )
-        found = minimiser(energy).unflatten(2, (frames, -1)).transpose(1, 2)
-        return found.flatten(0, 1)
+        return self._dense(scores, joint, scale)
 
 
 def _uncoupled(scores: Float[Tensor, "..."], scale: Float[Tensor, ""]) -> Energy:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from groundstate.energy import Energy
 from groundstate.examples import LearnerExample, LossExample, MetricExample, ModelExample
 from groundstate.learning import Batch, Minibatches
 from groundstate_labelling.camvid import CamvidDataset
+from groundstate_labelling.couplings import smoothing_embeddings, smoothing_potts
 from groundstate_labelling.cross_entropy import SoftmaxCrossEntropy
 from groundstate_labelling.dense_labelling import DenseLabelling, Structure
 from groundstate_labelling.mean_iou import MeanIou
@@ -47,36 +49,52 @@ def scene(count: int, *, frames: int = 0, labels: int = 3, seed: int = 0) -> Bat
     colours = torch.linspace(0.1, 0.9, labels)[truth]
     noise = 0.2 * torch.randn(*lead, 3, 16, 24, generator=rng)
     truth[..., :2, :2] = 11
-    return {"image": (colours.unsqueeze(-3) + noise).clamp(0, 1), "labels": truth}
+    return {"labels": truth, "image": (colours.unsqueeze(-3) + noise).clamp(0, 1)}
 
 
 def models() -> list[ModelExample]:
-    """One of each structure, in either form where there are two."""
-    single: list[Structure] = ["unary", "sparse-potts", "sparse-general", "dense", "dense-potts"]
-    chosen = [ModelExample(model=tiny(each), batch=scene(2)) for each in single]
-    chosen += [
-        ModelExample(model=tiny(each, form="thesis"), batch=scene(2))
-        for each in ("sparse-potts", "dense-potts", "dense-potts-sparse-potts")
+    """Sparse Potts terms in either form; what other structures give differs from one to another."""
+    return [
+        # without a graph: the laws of energies read numbers off them
+        ModelExample(model=tiny("sparse-potts", form=form).requires_grad_(False), batch=scene(2))
+        for form in ("smoothing", "thesis")
     ]
-    chosen.append(ModelExample(model=tiny("dense-potts-sparse-potts"), batch=scene(2)))
-    clips: list[Structure] = ["video", "video-potts-sparse-potts"]
-    return chosen + [ModelExample(model=tiny(each), batch=scene(1, frames=2)) for each in clips]
+
+
+class Direct(nn.Module):
+    """Scores and couplings that are parameters themselves: smooth, unlike a rectified network."""
+
+    def __init__(self, *lead: int, dense: bool = False) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+
+        def parameter(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.rand(*lead, *shape, generator=rng))
+
+        self.scores = parameter(3, 4, 6)
+        self.pairwise = nn.ParameterList(
+            [parameter(2, 4, 6)] if dense else [parameter(4, 5), parameter(3, 6)]
+        )
+        self.dense = dense
+
+    def forward(self, batch: Batch, /) -> Energy:
+        """The energy; it does not depend on the batch."""
+        pairwise, scale = tuple(self.pairwise), self.scores.new_tensor(1.0)
+        if self.dense:
+            return smoothing_embeddings(scores=self.scores, embeddings=pairwise[0], diagonal=scale)
+        return smoothing_potts(scores=self.scores, affinities=pairwise, diagonal=scale)
 
 
 def cross_entropies() -> list[LossExample]:
     """Of single images and of a clip, with and without weights."""
     return [
-        LossExample(loss=SoftmaxCrossEntropy(), model=tiny("sparse-potts"), batch=scene(2)),
+        LossExample(loss=SoftmaxCrossEntropy(), model=Direct(2), batch=scene(2)),
         LossExample(
             loss=SoftmaxCrossEntropy(weights=(1.0, 2.0, 0.5), stride=2),
-            model=tiny("dense-potts"),
+            model=Direct(2, dense=True),
             batch=scene(2),
         ),
-        LossExample(
-            loss=SoftmaxCrossEntropy(),
-            model=tiny("video-potts-sparse-potts"),
-            batch=scene(1, frames=2),
-        ),
+        LossExample(loss=SoftmaxCrossEntropy(), model=Direct(1, 2), batch=scene(1, frames=2)),
     ]
 
 

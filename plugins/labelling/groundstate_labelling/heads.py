@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d, softplus
 from groundstate_gcrf.energies.label_grid import OFFSETS, Connectivity
 from groundstate_labelling.backbone import normalised
 from groundstate_labelling.couplings import neighbours
+from groundstate_labelling.shapes import unflatten
 
 
 class EdgeHead(nn.Module):
@@ -88,7 +89,7 @@ class EmbeddingHead(nn.Module):
         pixels = features.shape[-2] * features.shape[-1]
         seen = torch.cat([features, colour, places(features)], dim=1)
         embeddings = self.out(self.reduce(seen)) * self.log_size.exp() / pixels**0.5
-        return embeddings if self.labels is None else embeddings.unflatten(1, (self.rank, -1))
+        return embeddings if self.labels is None else unflatten(embeddings, 1, (self.rank, -1))
 
 
 class RegionHead(nn.Module):
@@ -122,7 +123,8 @@ class RegionHead(nn.Module):
         # sharper than a fresh layer's outputs: regions that all pixels share alike are one
         share = (4 * self.share(hidden)).softmax(1)
         size = share.sum((-2, -1), keepdim=True)
-        size = size.unflatten(0, (-1, frames)).sum(1, keepdim=True).expand(-1, frames, -1, -1, -1)
+        size = unflatten(size, 0, (-1, frames)).sum(1, keepdim=True)
+        size = size.expand(-1, frames, -1, -1, -1)
         return softplus(self.strength(hidden)) * share / (size.flatten(0, 1) + 1).sqrt()
 
 

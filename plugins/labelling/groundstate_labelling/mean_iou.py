@@ -59,9 +59,8 @@ def confusion(
                 f"{what} must lie in 0 ... {classes - 1} where the truth is not {ignore}, "
                 f"got {worst}"
             )
-    return torch.bincount(wanted * classes + found, minlength=classes**2).unflatten(
-        0, (classes, classes)
-    )
+    counts = torch.bincount(wanted * classes + found, minlength=classes**2)
+    return counts.reshape(classes, classes)
 
 
 def class_iou(counts: Int[Tensor, "classes classes"]) -> Float[Tensor, " classes"]:

@@ -6,7 +6,7 @@ thesis says neither how many pairs there are nor how the softmax is arranged; bo
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, cast, runtime_checkable
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -14,24 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
+from groundstate.energy import view
 from groundstate.learning import Batch, Needs
-
-
-@runtime_checkable
-class Embedded(Protocol):
-    """A model that shows the embeddings it couples with."""
-
-    @property
-    def labels(self) -> int:
-        """How many labels there are."""
-        ...
-
-    def embeddings(self, batch: Batch, /) -> dict[str, Float[Tensor, "..."]]:
-        """`[*batch, rank, height, width]`, or `[*batch, rank, labels, height, width]`, by name.
-
-        Those named "temporal" couple frames, the last of the batch dimensions.
-        """
-        ...
+from groundstate_labelling.embedded import Embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,26 +37,18 @@ class PairwiseEmbedding:
 
     @property
     def needs(self) -> Needs:
-        return Needs(keys=("labels",))
+        return Needs(views=(Embeddings,), keys=("labels",))
 
     def __call__(
         self, model: Any, batch: Batch, rng: torch.Generator, /
     ) -> dict[str, Float[Tensor, ""]]:
         labels = batch["labels"]
-        if not isinstance(model, Embedded):
-            raise TypeError(
-                f"the pairwise-embedding loss needs a model with `embeddings` and `labels`; "
-                f"{type(model).__name__} has none. Take a model with dense terms"
-            )
-        found = model.embeddings(batch)
-        if not found:
-            raise ValueError(
-                "the pairwise-embedding loss needs a model with embeddings, got none; take a "
-                "structure with dense terms"
-            )
+        found = view(model(batch), Embeddings)
+        named = {"spatial": found.spatial, "temporal": found.temporal}
         return {
-            f"{name}-embedding": self._of(embeddings, labels, model.labels, name, rng)
-            for name, embeddings in found.items()
+            f"{name}-embedding": self._of(embeddings, labels, found.labels, name, rng)
+            for name, embeddings in named.items()
+            if embeddings is not None
         }
 
     def _of(
@@ -83,12 +60,13 @@ class PairwiseEmbedding:
         flat = embeddings.flatten(-2)
         if not shared:
             flat = flat.movedim(-2, -3)  # [*batch, labels, rank, pixels]
-        first, second, lead = frame_pairs(truth, flat, temporal=name == "temporal")
+        first, second = frame_pairs(truth, flat, temporal=name == "temporal")
         losses = [
-            self._of_two((left, first[1][k]), (right, second[1][k]), count, shared, rng)
-            for k, (left, right) in enumerate(zip(first[0], second[0], strict=True))
+            self._of_two(here, there, count, shared, rng)
+            for here, there in zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
         ]
-        assert lead == len(losses)
+        if not losses:
+            raise ValueError("temporal embeddings need clips of at least 2 frames, got 1")
         return torch.stack(losses).mean()
 
     def _of_two(
@@ -124,23 +102,26 @@ class PairwiseEmbedding:
         return (total + torch.where(same, 0.0, product)).mean()
 
 
+Frames = tuple[Float[Tensor, "count ..."], Int[Tensor, "count pixels"]]
+"""Embeddings and true labels of some frames."""
+
+
 def frame_pairs(
-    truth: Tensor, embeddings: Tensor, *, temporal: bool
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], int]:
-    """Every image with itself, or every frame of a clip with each of the other frames."""
+    truth: Int[Tensor, "*batch pixels"], embeddings: Float[Tensor, "..."], *, temporal: bool
+) -> tuple[Frames, Frames]:
+    """Every image with itself, or every frame of a clip with each later frame."""
     lead = truth.dim() - 1
     if not temporal:
-        flat, labels = embeddings.flatten(0, lead - 1), truth.flatten(0, -2)
-        return (flat, labels), (flat, labels), len(labels)
+        images = embeddings.flatten(0, lead - 1), truth.flatten(0, lead - 1)
+        return images, images
     frames = truth.shape[-2]
-    u, v = torch.triu_indices(frames, frames, offset=1)
-    clips, wanted = embeddings.flatten(0, lead - 2) if lead > 2 else embeddings, truth
-    wanted = truth.flatten(0, -3)
+    clips, labels = embeddings.flatten(0, lead - 2), truth.flatten(0, lead - 2)
 
-    def chosen(index: Tensor) -> tuple[Tensor, Tensor]:
-        return clips[:, index].flatten(0, 1), wanted[:, index].flatten(0, 1)
+    def chosen(index: Tensor) -> Frames:
+        return clips[:, index].flatten(0, 1), labels[:, index].flatten(0, 1)
 
-    return chosen(u), chosen(v), len(clips) * len(u)
+    first, second = torch.triu_indices(frames, frames, offset=1)
+    return chosen(first), chosen(second)
 
 
 def draw(known: Tensor, count: int, rng: torch.Generator) -> Int[Tensor, " count"] | None:
@@ -158,4 +139,4 @@ def at_patches(labels: Tensor, size: tuple[int, int]) -> Int[Tensor, "*batch hei
         ((torch.arange(short, device=labels.device) + 0.5) * (long / short)).long()
         for short, long in zip(size, labels.shape[-2:], strict=True)
     )
-    return cast(Tensor, labels[..., rows[:, None], columns])
+    return labels[..., rows[:, None], columns]

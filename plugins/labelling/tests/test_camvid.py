@@ -1,6 +1,7 @@
 """CamVid's layout, clips and lessons, on painted frames; the real ones where they are."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 import groundstate as gs
 from groundstate.testing.typed import ints
+from groundstate.training import prepare
 from groundstate_labelling.camvid import CamvidDataset, ends, paint, read_frames, stretches, windows
 from groundstate_labelling.clips import Clips, Lesson
 
@@ -123,10 +125,8 @@ def test_real_frames_are_those_of_the_split(real: Path) -> None:
 
 @pytest.mark.slow
 def test_the_pipeline_learns_where_the_data_are(real: Path, tmp_path: Path) -> None:
-    from groundstate.training import prepare
-
     registry = gs.load()
-    pipeline = registry.pipeline("label-streets", {"steps": 2})
+    pipeline = replace(registry.configuration.pipelines["label-streets"], steps=2)
     training = prepare(pipeline, registry)
     learned = training.fit(seconds=None, folder=tmp_path, on_record=None)
     assert learned.steps == 2 and (tmp_path / "last.pt").is_file()

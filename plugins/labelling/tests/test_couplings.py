@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 import groundstate as gs
+from groundstate.testing.typed import eigenvalues, linear_solve
 from groundstate.views import Quadratic
 from groundstate_gcrf.energies.label_grid import OFFSETS
 from groundstate_gcrf.energies.matrix import GaussianCrf
@@ -45,7 +46,7 @@ def test_sparse_terms_are_definite_however_large(size: float, connectivity: int)
     )
     matrix = written_out(energy)
     torch.testing.assert_close(matrix, matrix.mT)
-    lowest = torch.linalg.eigvalsh(matrix)[:, 0]
+    lowest = eigenvalues(matrix)[:, 0]
     assert float(lowest.min()) > 0
     floor = energy.quadratic.floor
     if size <= 1:
@@ -65,7 +66,7 @@ def test_sparse_structure_is_the_matrix() -> None:
 def test_every_solver_of_potts_systems_agrees_with_a_dense_solve() -> None:
     energy = smoothing_potts(scores=random(2, L, H, W), affinities=affinities(1.0), diagonal=SCALE)
     quadratic = gs.view(energy, Quadratic)
-    exact = torch.linalg.solve(written_out(energy), quadratic.linear.flatten(1))
+    exact = linear_solve(written_out(energy), quadratic.linear.flatten(1))
     registry = gs.load()
     for key in ("solver/cg", "solver/potts-split"):
         found = gs.solve(energy, registry.build(key, tolerance=1e-10)).x.flatten(1)
@@ -73,7 +74,7 @@ def test_every_solver_of_potts_systems_agrees_with_a_dense_solve() -> None:
 
 
 def softmax_of(energy: GaussianCrf) -> Tensor:
-    exact = torch.linalg.solve(written_out(energy), energy.linear.flatten(1))
+    exact = linear_solve(written_out(energy), energy.linear.flatten(1))
     return exact.reshape(2, L, H, W).softmax(1)
 
 
@@ -115,7 +116,7 @@ def test_dense_terms_are_definite_however_large(size: float) -> None:
     energy = smoothing_embeddings(
         scores=random(2, L, H, W), embeddings=size * random(2, 4, H, W).abs(), diagonal=SCALE
     )
-    assert float(torch.linalg.eigvalsh(written_out(energy)).min()) > 0
+    assert float(eigenvalues(written_out(energy)).min()) > 0
     assert energy.quadratic.floor is not None
 
 

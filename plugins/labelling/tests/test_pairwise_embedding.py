@@ -6,20 +6,28 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import groundstate as gs
+from groundstate.testing.typed import ints
+from groundstate_labelling.embedded import Embedded, Embeddings
 from groundstate_labelling.pairwise_embedding import PairwiseEmbedding, at_patches, draw
 
 L, D, H, W = 3, 2, 2, 3
 
 
+SPACE = gs.Real(event_shape=())
+
+
 @dataclass
 class Given:
-    """A model that has just these embeddings."""
+    """A model whose energy has just these embeddings."""
 
-    found: dict[str, Tensor]
-    labels: int = L
+    spatial: Tensor
+    temporal: Tensor | None = None
 
-    def embeddings(self, batch: object, /) -> dict[str, Tensor]:
-        return self.found
+    def __call__(self, batch: object, /) -> Embedded:
+        energy = gs.FunctionEnergy(function=lambda x: x, space=SPACE)
+        found = Embeddings(labels=L, spatial=self.spatial, temporal=self.temporal)
+        return Embedded(energy=energy, embeddings=found)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -32,7 +40,7 @@ def drawn(labels: Tensor, pairs: int, seed: int) -> list[tuple[int, int]]:
     known = labels.flatten() != 11
     p, q = (draw(known, pairs, rng) for _ in range(2))
     assert p is not None and q is not None
-    return list(zip(p.tolist(), q.tolist(), strict=True))
+    return list(zip(ints(p), ints(q), strict=True))
 
 
 def written_out(energies: Tensor, left: int, right: int) -> Tensor:
@@ -45,7 +53,7 @@ LABELS = torch.tensor([[[0, 1, 2], [11, 0, 2]]])
 
 def loss(found: dict[str, Tensor], labels: Tensor, **settings: object) -> dict[str, Tensor]:
     each = PairwiseEmbedding(pairs=7, **settings)  # type: ignore[arg-type]
-    return each(Given(found), {"labels": labels}, torch.Generator().manual_seed(5))
+    return each(Given(**found), {"labels": labels}, torch.Generator().manual_seed(5))
 
 
 def test_embeddings_per_label_are_taught_by_all_pairs_of_labels() -> None:
@@ -89,18 +97,21 @@ def test_same_or_not_is_a_logistic_loss() -> None:
 def test_temporal_embeddings_are_of_two_frames() -> None:
     embeddings = random(1, 2, D, L, H, W)
     labels = torch.stack([LABELS, LABELS.roll(1, -1)], dim=1)
-    rng = torch.Generator().manual_seed(5)
     truth = labels[0].flatten(1)
+    rng = torch.Generator().manual_seed(5)
+    for each in truth:  # the spatial pairs are drawn before the temporal ones
+        draw(each != 11, 7, rng)
+        draw(each != 11, 7, rng)
     p, q = (draw(each != 11, 7, rng) for each in truth)
     assert p is not None and q is not None
     flat = embeddings[0].flatten(3)
     expected = torch.stack(
         [
             written_out(flat[0, :, :, a].mT @ flat[1, :, :, b], int(truth[0, a]), int(truth[1, b]))
-            for a, b in zip(p.tolist(), q.tolist(), strict=True)
+            for a, b in zip(ints(p), ints(q), strict=True)
         ]
     ).mean()
-    found = loss({"temporal": embeddings}, labels)["temporal-embedding"]
+    found = loss({"spatial": embeddings, "temporal": embeddings}, labels)["temporal-embedding"]
     torch.testing.assert_close(found, expected)
 
 
@@ -142,8 +153,15 @@ def test_the_label_of_a_patch_is_that_at_its_centre() -> None:
     assert at_patches(labels, (2, 2)).tolist() == [[[5, 7], [13, 15]]]
 
 
-def test_a_model_without_embeddings_is_refused() -> None:
-    with pytest.raises(TypeError, match="dense terms"):
-        PairwiseEmbedding()(nn.Identity(), {"labels": LABELS}, torch.Generator())
-    with pytest.raises(ValueError, match="dense terms"):
-        loss({}, LABELS)
+def test_an_energy_without_embeddings_is_refused() -> None:
+    def model(batch: object, /) -> gs.Energy:
+        return gs.FunctionEnergy(function=lambda x: x, space=SPACE)
+
+    with pytest.raises(gs.ViewError, match="Embeddings"):
+        PairwiseEmbedding()(model, {"labels": LABELS}, torch.Generator())
+
+
+def test_one_frame_has_no_other() -> None:
+    embeddings = random(1, 1, D, H, W)
+    with pytest.raises(ValueError, match="at least 2 frames"):
+        loss({"spatial": embeddings, "temporal": embeddings}, LABELS[:, None])

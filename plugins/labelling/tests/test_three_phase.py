@@ -8,7 +8,7 @@ import torch
 
 import groundstate as gs
 from groundstate_labelling.cross_entropy import SoftmaxCrossEntropy, enlarge, minimiser
-from groundstate_labelling.dense_labelling import Structure
+from groundstate_labelling.dense_labelling import DenseLabelling, Structure
 from groundstate_labelling.examples import scene, tiny
 from groundstate_labelling.mean_iou import confusion, mean_iou
 from groundstate_labelling.three_phase import ThreePhase, ThreePhaseState
@@ -119,6 +119,7 @@ def test_learned_pairwise_terms_label_noisy_bands_better() -> None:
         for step in range(first, first + 25):
             state = own.step(state, source(step))
         model = state.model.eval()
+        assert isinstance(model, DenseLabelling)
         with torch.no_grad():
             make = model.uncoupled if first == 0 else model
             scores = minimiser(make({"image": test}))
