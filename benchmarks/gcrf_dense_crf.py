@@ -206,7 +206,7 @@ def gaussian(given: Scene, name: str, solver_name: str, inputs: dict[str, Any]) 
     unary = -torch.from_numpy(given.costs).movedim(-1, 0).contiguous()
     began = time.perf_counter()
     energy: Any = REGISTRY.build(f"energy/{name}", unary=unary, **inputs)
-    tolerance = {"tolerance": 1e-5} if solver_name == "cg" else {}
+    tolerance = {"tolerance": 1e-5} if solver_name.endswith("cg") else {}
     answer = solved(began, energy, REGISTRY.build(f"solver/{solver_name}", **tolerance), 1000)
     quadratic = gs.view(energy, Quadratic)
     left = quadratic.linear - quadratic.matvec(torch.from_numpy(answer.labels))
@@ -216,8 +216,8 @@ def gaussian(given: Scene, name: str, solver_name: str, inputs: dict[str, Any]) 
 
 GAUSSIAN = {
     "low-rank-gcrf": ("cg", "woodbury"),
-    "low-rank-potts-gcrf": ("cg", "potts-split"),
-    "grid-gcrf-potts": ("cg",),
+    "low-rank-potts-gcrf": ("potts-cg", "potts-split"),
+    "grid-gcrf-potts": ("cg", "potts-cg"),
 }
 """Solvers of each Gaussian field, the papers' first."""
 PEER, OURS = "pydensecrf2", "dense-crf"
