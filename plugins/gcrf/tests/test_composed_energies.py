@@ -11,7 +11,7 @@ from groundstate.energy import view
 from groundstate.solving import solve
 from groundstate.testing.oracles import solve_densely
 from groundstate.testing.typed import inverse
-from groundstate.views import Covariance, Quadratic
+from groundstate.views import Covariance, Quadratic, SparseMatrix
 from groundstate_gcrf.energies.guard import NotPositiveDefinite
 from groundstate_gcrf.energies.inverse import inverse_gcrf
 from groundstate_gcrf.energies.low_rank import low_rank_gcrf
@@ -26,7 +26,8 @@ from groundstate_gcrf.energies.multi_resolution import (
 from groundstate_gcrf.energies.quadratic_sum import OverFrames, QuadraticSum, quadratic_sum
 from groundstate_gcrf.energies.sparse import grid_gcrf_general, grid_gcrf_potts
 from groundstate_gcrf.energies.video import video_gcrf
-from groundstate_gcrf.structure import LowRank
+from groundstate_gcrf.sparse_direct import sparse_direct
+from groundstate_gcrf.structure import Factored, LowRank
 
 SIZES = [(4, 3), (2, 2), (1, 1)]
 UNARIES = [normal(i, 2, *size) for i, size in enumerate(SIZES)]
@@ -145,6 +146,38 @@ class TestSum:
 
         parts = (normal(0, 2, 2, 2), normal(1, 2, 2, 2, 2), normal(2, 2, 1), normal(3, 1, 2))
         assert gradcheck(build, *parts)
+
+    def test_a_sum_of_sparse_energies_is_sparse(self) -> None:
+        unary = normal(0, 2, 2, 3, 4)
+        potts = grid_gcrf_potts(unary=unary, weights=per_offset(1, 8, 3, 4), diagonal=9.0)
+        general = grid_gcrf_general(
+            unary=normal(9, 2, 3, 4), terms=per_offset(10, 4, 3, 4, 2, 2), diagonal=7.0
+        )
+        total = quadratic_sum(energies=[potts, general])
+        sparse = view(total, SparseMatrix)
+        places = sparse.indices[0] * 24 + sparse.indices[1]
+        assert int(torch.bincount(places).max()) == 1
+        written = torch.zeros(24, 24, dtype=torch.float64)
+        written[sparse.indices[0], sparse.indices[1]] = sparse.values
+        torch.testing.assert_close(written, dense(total)[0])
+        torch.testing.assert_close(solve(total, sparse_direct()).x, solve(total, EXACT).x)
+        assert SparseMatrix not in quadratic_sum(energies=self.parts()).views
+
+    def test_noise_of_a_sum_has_its_covariance(self) -> None:
+        factors = [normal(i, 2, 3, 1, 1, 2) for i in range(2)]
+        unary = normal(3, 2, 1, 1, 2)
+        parts = [low_rank_gcrf(unary=unary, embeddings=each, diagonal=0.5) for each in factors]
+        total = quadratic_sum(energies=parts)
+        noise = view(total, Factored).noise((40_000,), torch.Generator().manual_seed(0))
+        noise = noise.flatten(2)
+        covariance = torch.einsum("sbi,sbj->bij", noise, noise) / len(noise)
+        torch.testing.assert_close(covariance, dense(total), rtol=0.05, atol=0.1)
+        frames = OverFrames(energy=total)
+        drawn = view(frames, Factored).noise((3,), torch.Generator().manual_seed(0))
+        assert drawn.shape == (3, 2, 1, 1, 2)
+        # one problem's noise must not serve another
+        alone = low_rank_gcrf(unary=unary[0], embeddings=factors[0][0])
+        assert Factored not in quadratic_sum(energies=[parts[0], alone]).views
 
     def test_an_indefinite_sum_is_refused(self) -> None:
         weights = [10 * torch.ones_like(each) for each in per_offset(0, 4, 3, 2)]

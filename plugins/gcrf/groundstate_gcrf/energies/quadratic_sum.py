@@ -1,25 +1,27 @@
 """`energy/quadratic-sum`: several quadratic energies of one space, such as dense plus sparse.
 
 The sum of positive definite matrices is positive definite, and its smallest eigenvalue is at least
-the sum of theirs. `over_frames` makes one energy of a video out of one energy per frame, so that
-terms within frames can be added to terms in time.
+the sum of theirs. Where all parts know their entries, or can draw noise, so does the sum.
+`OverFrames` makes one energy of a video out of one energy per frame, so that terms within frames
+can be added to terms in time.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from groundstate.energy import Energy, Views, view
 from groundstate.space import Real
-from groundstate.views import Density, Quadratic
+from groundstate.views import Density, Quadratic, SparseMatrix
 from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.density import gaussian_density
 from groundstate_gcrf.energies.guard import refuse_indefinite
-from groundstate_gcrf.structure import common_shape
+from groundstate_gcrf.structure import Factored, common_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,20 @@ class QuadraticSum:
 
     @property
     def views(self) -> Views:
-        return {Density: lambda: gaussian_density(self), Quadratic: self._quadratic}
+        parts = {Factored: self._factored, SparseMatrix: self._sparse}
+        return {
+            **{kind: make for kind, make in parts.items() if self._all_give(kind)},
+            Density: lambda: gaussian_density(self),
+            Quadratic: self._quadratic,
+        }
+
+    def _all_give(self, kind: type) -> bool:
+        """Whether each part gives a view; noise must be drawn anew for each problem, too."""
+        batch = self.space.batch_shape
+        return all(
+            kind in each.views and (kind is not Factored or each.space.layout.batch_shape == batch)
+            for each in self.energies
+        )
 
     def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         layout, parts = self.space.layout, self._parts()
@@ -81,6 +96,21 @@ class QuadraticSum:
             diagonal=_total([part.diagonal for part in parts]),
             floor=_total(floors).expand(space.batch_shape) if len(floors) == len(parts) else None,
         )
+
+    def _sparse(self) -> SparseMatrix:
+        """Entries of one place added up."""
+        parts = [view(each, SparseMatrix) for each in self.energies]
+        n = torch.Size(self.space.event_shape).numel()
+        batch = common_shape(*(part.values.shape[:-1] for part in parts))
+        places = torch.cat([part.indices[0] * n + part.indices[1] for part in parts])
+        values = torch.cat([part.values.expand(*batch, -1) for part in parts], dim=-1)
+        found, where = cast(tuple[Tensor, Tensor], torch.unique(places, return_inverse=True))
+        total = values.new_zeros(*batch, len(found)).index_add(-1, where, values)
+        return SparseMatrix(indices=torch.stack([found // n, found % n]), values=total)
+
+    def _factored(self) -> Factored:
+        parts = [view(each, Factored) for each in self.energies]
+        return Factored(noise=lambda shape, rng: _total([part.noise(shape, rng) for part in parts]))
 
 
 def quadratic_sum(
@@ -123,8 +153,9 @@ class OverFrames:
 
     @property
     def views(self) -> Views:
-        frames = {Density: self._density} if Density in self.energy.views else {}
-        return {**frames, Quadratic: self._quadratic}
+        frames = {Density: self._density, Factored: lambda: view(self.energy, Factored)}
+        kept = {kind: make for kind, make in frames.items() if kind in self.energy.views}
+        return {**kept, Quadratic: self._quadratic}
 
     def __call__(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.energy(x).sum(-1)
