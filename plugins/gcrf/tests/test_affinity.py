@@ -286,6 +286,36 @@ class TestDefiniteness:
         with pytest.raises(NotPositiveDefinite, match=r"in problem \(1,\) nothing holds"):
             affinity_gcrf(embeddings=embeddings, pinned=pins, values=values)
 
+    @pytest.mark.parametrize("smoothness", [0.0, 1.0])
+    @pytest.mark.parametrize("neighbours", [None, 8])
+    def test_pixels_whose_links_a_sum_would_lose(
+        self, neighbours: int | None, smoothness: float
+    ) -> None:
+        # exp(-50) leads from one half to the other: all values are 1, but solvers would say 0
+        halves = torch.zeros(1, 2, 4, dtype=torch.float64)
+        pinned, values = torch.zeros(2, 4), torch.ones(2, 4, dtype=torch.float64)
+        pinned[0, 0] = 1
+        halves[:, 1] = 10.0
+        with pytest.raises(NotPositiveDefinite, match="similarities round to 0"):
+            affinity_gcrf(
+                embeddings=halves,
+                pinned=pinned,
+                values=values,
+                likeness="distance",
+                neighbours=neighbours,
+                smoothness=smoothness,
+            )
+        halves[:, 1] = 4.0  # exp(-8)
+        energy = affinity_gcrf(
+            embeddings=halves,
+            pinned=pinned,
+            values=values,
+            likeness="distance",
+            neighbours=neighbours,
+            smoothness=smoothness,
+        )
+        torch.testing.assert_close(solve(energy, EXACT).x, values, rtol=1e-5, atol=1e-5)
+
     def test_pixels_that_rounding_sets_apart(self) -> None:
         # two kinds of pixels with inner products of ±10⁴: softmax is exactly 0 between them
         kinds = torch.tensor([[[100.0, 100.0, -100.0], [-100.0, 100.0, -100.0]]]).double()

@@ -9,6 +9,7 @@ from groundstate.solving import solve
 from groundstate.testing.typed import eigenvalues
 from groundstate.views import Quadratic
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.energies.affinity import affinity_gcrf
 from groundstate_gcrf.energies.low_rank import low_rank_gcrf
 from groundstate_gcrf.energies.sparse import graph_gcrf_potts
 from groundstate_gcrf.kept import Kept
@@ -63,4 +64,12 @@ def test_energies_can_be_made_in_inference_mode() -> None:
     with torch.inference_mode():
         energy = low_rank_gcrf(unary=normal(0, 2, 2, 2), embeddings=normal(1, 3, 2, 2, 2))
         solution = solve(energy, ConjugateGradients())
-    assert bool(solution.ok.all())
+        alike = affinity_gcrf(
+            embeddings=normal(2, 2, 3, 3),
+            pinned=torch.eye(3),
+            values=normal(3, 3, 3),
+            neighbours=3,
+            diagonal=0.1,
+        )
+        again = solve(alike, ConjugateGradients())
+    assert bool(solution.ok.all()) and bool(again.ok.all())

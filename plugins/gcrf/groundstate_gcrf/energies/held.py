@@ -5,6 +5,10 @@ definite needs at least one pinned pixel in every set of pixels that S maps to i
 models spec §2.3).
 Where no similarity leads out of a set, it must hold a pin itself. A pin outside that such sets lead
 up to could hold them, too; that is not looked into, and such a problem is refused.
+
+What leads out must not be lost in rounding either: solvers would find a level, and not the right
+one. If all of it in a row is w, the level of a set costs about w² in ‖(I - S)y‖², beside 1, and μw
+in the other term.
 """
 
 import math
@@ -48,7 +52,8 @@ def check_held(
     pulled = (pull.detach() > 0).expand(*batch, -1)
     open_ = (scale.detach() <= 0).expand(batch)
     loose = open_ & ~pulled.any(-1)
-    if bool(open_.any()) and not bool(loose.any()) and not _all_positive(similarity):
+    limit = _least(similarity, linked=bool(smooth.all()))
+    if bool(open_.any()) and not bool(loose.any()) and not _all_above(similarity, limit):
         loose = open_ & ~_all_classes_held(similarity, batch, pulled, ties, smooth.expand(batch))
     if bool(loose.any()):
         where = tuple(int(index) for index in loose.nonzero()[0])
@@ -61,9 +66,15 @@ def check_held(
         )
 
 
-def _all_positive(similarity: Similarity) -> bool:
+def _least(similarity: Similarity, *, linked: bool) -> float:
+    """The similarity below which even all of a row together is lost in rounding."""
+    epsilon = torch.finfo(similarity.own().dtype).eps
+    return (epsilon if linked else epsilon**0.5) / similarity.own().shape[-1]
+
+
+def _all_above(similarity: Similarity, limit: float) -> bool:
     """Whether every pixel leads to every other at once."""
-    return isinstance(similarity, DenseSimilarity) and bool((similarity.weights > 0).all())
+    return isinstance(similarity, DenseSimilarity) and bool((similarity.weights > limit).all())
 
 
 def _all_classes_held(
@@ -73,8 +84,10 @@ def _all_classes_held(
     ties: Bool[Tensor, "*tie_batch regions pixels"],
     smooth: Bool[Tensor, "*batch"],
 ) -> Bool[Tensor, "*batch"]:
-    graphs = similarity.graphs()
-    which = torch.arange(len(graphs)).reshape(similarity.batch_shape).expand(batch).reshape(-1)
+    kinds = {bool(each) for each in smooth.unique()}
+    graphs = {kind: similarity.graphs(_least(similarity, linked=kind)) for kind in kinds}
+    count = math.prod(similarity.batch_shape)
+    which = torch.arange(count).reshape(similarity.batch_shape).expand(batch).reshape(-1)
     pins = pulled.reshape(-1, pulled.shape[-1]).cpu().numpy()
     # a length of -1 cannot be told where there are no regions
     shape = (math.prod(batch), *ties.shape[-2:])
@@ -86,7 +99,7 @@ def _all_classes_held(
     ):
         key = (int(index), bool(linked))
         if key not in parts:
-            parts[key] = _classes(graphs[key[0]], key[1])
+            parts[key] = _classes(graphs[key[1]][key[0]], key[1])
         held.append(_is_held(*parts[key], pins[problem], groups[problem]))
     return torch.tensor(held, device=pulled.device).reshape(batch)
 

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from groundstate_gcrf.energies.low_rank import apply_rows
+from groundstate_gcrf.kept import Kept
 from groundstate_gcrf.structure import common_shape
 
 Array = NDArray[Any]
@@ -54,8 +55,8 @@ class Similarity(Protocol):
         """S_jj."""
         ...
 
-    def graphs(self) -> list[csr_array]:
-        """Where the entries of each matrix are above 0, batch flattened."""
+    def graphs(self, least: float) -> list[csr_array]:
+        """Where the entries of each matrix are above `least`, batch flattened."""
         ...
 
     def differences(self, draw: Draw, /) -> Float[Tensor, "..."]:
@@ -96,19 +97,10 @@ class DenseSimilarity:
         edges = positive_root(self.weights) * draw(*self.weights.shape[-2:])
         return edges.sum(-1) - edges.sum(-2)
 
-    def graphs(self) -> list[csr_array]:
+    def graphs(self, least: float) -> list[csr_array]:
         pixels = self.weights.shape[-1]
-        found = (self.weights.detach() > 0).reshape(-1, pixels, pixels).cpu().numpy()
+        found = (self.weights.detach() > least).reshape(-1, pixels, pixels).cpu().numpy()
         return [csr_array(each) for each in found]
-
-
-@dataclass
-class _Compressed:
-    """S and Sᵀ as compressed rows, and the version of the weights they were made from."""
-
-    version: int = -1
-    straight: csr_array | None = None
-    transposed: csr_array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,12 +151,12 @@ class SparseSimilarity:
         received = edges.new_zeros(edges.shape[:-1]).scatter_add(-1, columns, edges.flatten(-2))
         return edges.sum(-1) - received
 
-    def graphs(self) -> list[csr_array]:
+    def graphs(self, least: float) -> list[csr_array]:
         pixels, neighbours = self.weights.shape[-2:]
         weights = self.weights.detach().reshape(-1, pixels * neighbours).cpu().numpy()
         columns = self.indices.reshape(-1, pixels * neighbours).cpu().numpy()
         return [
-            _rows(each > 0, where, pixels) for each, where in zip(weights, columns, strict=True)
+            _rows(each > least, where, pixels) for each, where in zip(weights, columns, strict=True)
         ]
 
     def _gathered(self, values: Float[Tensor, "..."]) -> Float[Tensor, "*batch pixels"]:
@@ -182,23 +174,22 @@ class SparseSimilarity:
         return not learned and self.weights.dim() == 2 and x.device.type == "cpu"
 
     @cached_property
-    def _kept(self) -> _Compressed:
-        return _Compressed()
+    def _kept(self) -> Kept[tuple[csr_array, csr_array]]:
+        return Kept()
 
     def _compressed(self) -> tuple[csr_array, csr_array]:
-        kept, version = self._kept, self.weights._version
-        if kept.version != version or kept.straight is None or kept.transposed is None:
-            values = self.weights.detach().numpy().reshape(-1)
-            positive = values > 0
-            straight = _rows(values, self.indices.numpy().reshape(-1), len(self.weights), positive)
-            kept.straight, kept.transposed = straight, cast(csr_array, straight.T.tocsr())
-            kept.version = version
-        return kept.straight, kept.transposed
+        """S and Sᵀ as compressed rows."""
+        return self._kept.get((self.weights,), self._compress)
+
+    def _compress(self) -> tuple[csr_array, csr_array]:
+        values = self.weights.detach().numpy().reshape(-1)
+        straight: Any = _rows(values, self.indices.numpy().reshape(-1), len(self.weights))
+        return straight, csr_array(straight.T.tocsr())
 
 
-def _rows(values: Array, columns: Array, pixels: int, keep: Array | None = None) -> csr_array:
-    """A sparse matrix from as many entries in each row, all or those to `keep`."""
-    keep = values > 0 if keep is None else keep
+def _rows(values: Array, columns: Array, pixels: int) -> csr_array:
+    """A sparse matrix from as many values in each row, without those that are 0."""
+    keep = values > 0
     counts = keep.reshape(pixels, -1).sum(-1)
     ends = np.concatenate([[0], np.cumsum(counts)])
     return csr_array((values[keep], columns[keep], ends), shape=(pixels, pixels))
