@@ -84,7 +84,7 @@ def _all_classes_held(
     ties: Bool[Tensor, "*tie_batch regions pixels"],
     smooth: Bool[Tensor, "*batch"],
 ) -> Bool[Tensor, "*batch"]:
-    kinds = {bool(each) for each in smooth.unique()}
+    kinds = [kind for kind in (False, True) if bool((smooth == kind).any())]
     graphs = {kind: similarity.graphs(_least(similarity, linked=kind)) for kind in kinds}
     count = math.prod(similarity.batch_shape)
     which = torch.arange(count).reshape(similarity.batch_shape).expand(batch).reshape(-1)
