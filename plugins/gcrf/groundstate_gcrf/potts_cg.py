@@ -193,17 +193,32 @@ def solve_in_torch(
     count: int,
     deadline: Deadline,
 ) -> Found:
-    """The mean and all deviations as labels + 1 problems, side by side."""
-    batch, labels = layout.batch_shape, potts.labels
-    rows = right.reshape(*batch, labels, -1)
+    """The mean alone, for it needs most iterations, then all deviations side by side."""
+    labels = potts.labels
+    rows = right.reshape(*layout.batch_shape, labels, -1)
     mean = rows.mean(-2, keepdim=True)
-    remainder = torch.cat([mean, rows - mean], -2)
-    factors = torch.full((labels + 1, 1), -1.0, dtype=right.dtype, device=right.device)
-    factors[0] = labels - 1
-    scale = potts.scale.detach()[..., None, None]
     limit = goal[..., None] ** 2 * (0.5 * MARGIN / labels)
+    together = _iterate(potts, labels - 1.0, mean, limit, count, deadline)
+    apart = _iterate(potts, -1.0, rows - mean, limit, count, deadline)
+    deviations = apart[0]
+    x = together[0] + deviations - deviations.mean(-2, keepdim=True)
+    # the statuses of what is wrong are above RUNNING
+    verdict = torch.maximum(together[1].amax(-1), apart[1].amax(-1))
+    return x.reshape(right.shape), verdict, torch.maximum(together[2].amax(-1), apart[2].amax(-1))
+
+
+def _iterate(
+    potts: PottsStructure,
+    factor: float,
+    right: Float[Tensor, "*batch columns pixels"],
+    limit: Float[Tensor, "*batch 1"],
+    count: int,
+    deadline: Deadline,
+) -> tuple[Tensor, Int[Tensor, "*batch columns"], Int[Tensor, "*batch columns"]]:
+    """(λI + factor Ψ)x = r from x = 0, each column until ‖r‖² is at most `limit`."""
+    scale = potts.scale.detach()[..., None, None]
     epsilon = torch.finfo(right.dtype).eps
-    x, direction = torch.zeros_like(remainder), remainder
+    x, remainder, direction = torch.zeros_like(right), right.clone(), right
     square = remainder.square().sum(-1)
     verdict = torch.zeros(square.shape, dtype=torch.int64, device=right.device)
     done = torch.zeros_like(verdict)
@@ -211,20 +226,19 @@ def solve_in_torch(
         moving = (verdict == Status.RUNNING) & (square > limit)
         if deadline.passed or not bool(moving.any()):
             break
-        product = scale * direction + factors * potts.apply(direction)
+        product = torch.add(scale * direction, potts.apply(direction), alpha=factor)
         curvature = (direction * product).sum(-1)
-        size = (scale * direction.square()).sum(-1)
+        size = scale[..., 0] * direction.square().sum(-1)
         finite = curvature.isfinite() & size.isfinite()
         indefinite = moving & (curvature <= epsilon * size)
         verdict = verdict.masked_fill(indefinite, int(Status.INDEFINITE))
         verdict = verdict.masked_fill(moving & ~finite, int(Status.DIVERGED))
         moving = moving & (verdict == Status.RUNNING)
         alpha = torch.where(moving, square / torch.where(moving, curvature, 1.0), 0.0)[..., None]
-        x, remainder = x + alpha * direction, remainder - alpha * product
+        x.addcmul_(alpha, direction)
+        remainder.addcmul_(alpha, product, value=-1)
         fresh = torch.where(moving, remainder.square().sum(-1), square)
         beta = torch.where(moving, fresh / torch.where(moving, square, 1.0), 0.0)[..., None]
-        direction, square = remainder + beta * direction, fresh
+        direction, square = torch.addcmul(remainder, beta, direction), fresh
         done = done + moving
-    deviations = x[..., 1:, :]
-    x = x[..., :1, :] + deviations - deviations.mean(-2, keepdim=True)
-    return x.reshape(right.shape), verdict.amax(-1), done.amax(-1)
+    return x, verdict, done

@@ -18,6 +18,7 @@ from groundstate.energy import view
 from groundstate.space import first
 from groundstate.views import Quadratic, SparseMatrix
 from groundstate_gcrf.checks import check_choice
+from groundstate_gcrf.energies import low_rank_kernel
 from groundstate_gcrf.energies.guard import Guard, NotPositiveDefinite, shrinking
 from groundstate_gcrf.energies.low_rank import (
     check_factor,
@@ -56,6 +57,10 @@ class GramCoupling:
     def apply(self, v: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         factor = self.flat
         flat = v.flatten(-len(self.pixel_shape))
+        if flat.shape[-2] == 1 and low_rank_kernel.serves(factor, flat[..., 0, :]):
+            # a matrix and a vector: bound by memory, and the kernel reads ψ once
+            one = low_rank_kernel.gram(factor, flat[..., 0, :])
+            return one.reshape(*self._lead(flat), *self.pixel_shape)
         return ((flat @ factor.mT) @ factor).reshape(*self._lead(flat), *self.pixel_shape)
 
     def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
