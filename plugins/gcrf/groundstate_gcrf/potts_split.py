@@ -4,12 +4,13 @@ J has the mean over labels as its eigenvector, so with m = mean_k b_k (Gaussian 
 
     x_k = (λI + (L - 1)Ψ)⁻¹ m + (λI - Ψ)⁻¹ (b_k - m),
 
-systems over the pixels alone, with all labels as right-hand sides. Ψ of low rank, Ψ = ψᵀψ, or dense
-takes one eigendecomposition for both shifts; a sparse Ψ is factored once for each.
+systems over the pixels alone, with all labels as right-hand sides. A dense Ψ takes one
+eigendecomposition for both shifts; a sparse one, or one of low rank, is factored once for each.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from groundstate.energy import Energy, view
 from groundstate.status import Status
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.direct import Direct, Inverse, verdict_of
-from groundstate_gcrf.linear_algebra import all_finite, eigen
+from groundstate_gcrf.linear_algebra import all_finite, cholesky, cholesky_solve, eigen
 from groundstate_gcrf.sides import Sides
 from groundstate_gcrf.sparse_direct import factors_of
 from groundstate_gcrf.structure import PottsStructure, common_shape
@@ -51,8 +52,13 @@ def factorise(energy: Energy, *, largest: int) -> Inverse:
     """A⁻¹ from those of its two parts, with a verdict per problem."""
     potts, layout = view(energy, PottsStructure), energy.space.layout
     if potts.factor is not None:
-        shifted, way = _of_low_rank(potts, layout.batch_shape), "low rank"
-    elif potts.sparse is not None:
+        inverse = _of_low_rank(potts, layout.batch_shape)
+
+        def apply_low_rank(b: Tensor) -> Tensor:
+            return inverse.apply(b).reshape(layout.shape)
+
+        return replace(inverse, apply=apply_low_rank)
+    if potts.sparse is not None:
         pixels = math.prod(layout.event_shape[1:])
         shifted = _of_sparse(potts, potts.sparse(), layout.batch_shape, pixels)
         way = "sparse"
@@ -105,37 +111,53 @@ def _verdict(spectrum: Float[Tensor, "*batch n"], finite: Tensor) -> Int[Tensor,
     return verdict_of((spectrum > 0).all(-1), finite & spectrum.isfinite().all(-1))
 
 
-def _of_low_rank(potts: PottsStructure, batch: tuple[int, ...]) -> Shifted:
-    """(λI + cψᵀψ)⁻¹ = (I - ψᵀU diag(c / (λ + cμ)) Uᵀψ) / λ with ψψᵀ = U diag(μ) Uᵀ."""
+def _of_low_rank(potts: PottsStructure, batch: tuple[int, ...]) -> Inverse:
+    """(λI + cψᵀψ)⁻¹ = (I - ψᵀ(λ/c I + ψψᵀ)⁻¹ψ) / λ, for c = L - 1 on the mean and -1 beside it.
+
+    ψ is applied to all labels and the labels are told apart in its range: two products with ψ. Two
+    Cholesky factors of its size cost less than its eigenvalues. λI - ψψᵀ has one if and only if
+    λI - Ψ is positive definite; the other always has.
+    """
     assert potts.factor is not None
-    factor = potts.factor.detach()
+    factor, labels = potts.factor.detach(), potts.labels
     own = common_shape(factor.shape[:-2], potts.scale.shape)
-    finite = all_finite(factor)
-    factor = torch.where(finite[..., None, None], factor, 0.0)
-    values, vectors = eigen(factor @ factor.mT)
     scale = potts.scale.detach().expand(own)
-    rank, pixels = factor.shape[-2:]
-    values = values.clamp(min=0.0).expand(*own, rank)
-    basis = (vectors.mT @ factor).expand(*own, rank, pixels)
+    gram = factor @ factor.mT
+    finite = all_finite(factor) & all_finite(gram) & scale.isfinite()
+    usable = finite & (scale > 0)
+    if not bool(usable.all()):
+        factor = torch.where(usable[..., None, None], factor, 0.0)
+        gram = torch.where(usable[..., None, None], gram, 0.0)
+        scale = torch.where(usable, scale, 1.0)
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    shift = scale[..., None, None]
+    apart, definite = cholesky(shift * eye - gram if labels > 1 else shift * eye)
+    apart = torch.where(definite[..., None, None], apart, eye)
+    together, _ = cholesky(shift / max(labels - 1, 1) * eye + gram)
+    sides = Sides(batch=(*batch, labels), own=(*own, 1))
+    small = tuple(sides.matrices(each.expand(*own, *eye.shape)) for each in (apart, together))
+    upper = sides.matrices(factor.expand(*own, *factor.shape[-2:]))
+    over = sides.matrices(shift)
 
-    def shifted(c: float) -> Inverse:
-        # beside the span of ψ the matrix is λ
-        spectrum = torch.cat([scale[..., None], scale[..., None] + c * values], -1)
-        verdict = _verdict(spectrum, finite.expand(own))
-        fine = verdict == 0
+    def apply(b: Tensor) -> Tensor:
+        # labels are the last of the axes along which ψ is one
+        rows = sides.sides(b.reshape(*batch, labels, -1))
+        if labels == 1:
+            return sides.unsides(rows / over)
+        short = upper @ rows.mT
+        each = short.unflatten(-1, (-1, labels))
+        mean = each.mean(-1)
+        rest = cholesky_solve(small[0], (each - mean[..., None]).flatten(-2))
+        common = cholesky_solve(small[1], mean)
+        inner = (rest.unflatten(-1, (-1, labels)) - common[..., None]).flatten(-2)
+        return sides.unsides((rows + inner.mT @ upper) / over)
 
-        def apply(b: Tensor) -> Tensor:
-            sides = Sides(batch=(*batch, b.shape[-2]), own=(*own, 1))
-            lower = sides.matrices(basis)
-            safe = torch.where(fine, scale, 1.0)
-            middle = c / (safe[..., None] + c * torch.where(fine[..., None], values, 0.0))
-            columns = sides.columns(b)
-            rest = lower.mT @ (sides.matrices(middle[..., None]) * (lower @ columns))
-            return sides.rows((columns - rest) / sides.matrices(safe[..., None, None]))
-
-        return Inverse(apply=apply, verdict=Sides(batch=batch, own=own).spread(verdict))
-
-    return shifted
+    verdict = verdict_of(definite & usable, finite)
+    return Inverse(
+        apply=apply,
+        verdict=Sides(batch=batch, own=own).spread(verdict),
+        stats={"decomposition": "low rank"},
+    )
 
 
 def _of_sparse(

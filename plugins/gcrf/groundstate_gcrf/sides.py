@@ -46,6 +46,20 @@ class Sides:
         moved = rows.permute(*self._kept, last, *self._shared)
         return moved.reshape(*kept, rows.shape[-1], count)
 
+    def sides(self, rows: Float[Tensor, "*batch n"]) -> Float[Tensor, "*kept count n"]:
+        """Every right-hand side of a matrix as one row: no copy where all share one matrix."""
+        kept = tuple(self.batch[axis] for axis in self._kept)
+        count = math.prod(self.batch[axis] for axis in self._shared)
+        moved = rows.permute(*self._kept, *self._shared, len(self.batch))
+        return moved.reshape(*kept, count, rows.shape[-1])
+
+    def unsides(self, sides: Float[Tensor, "*kept count n"]) -> Float[Tensor, "*batch n"]:
+        """What `sides` did, undone."""
+        order = (*self._kept, *self._shared, len(self.batch))
+        back = [order.index(axis) for axis in range(len(self.batch) + 1)]
+        sizes = (self.batch[axis] for axis in order[:-1])
+        return sides.reshape(*sizes, sides.shape[-1]).permute(*back)
+
     def rows(self, columns: Float[Tensor, "*kept n columns"]) -> Float[Tensor, "*batch n"]:
         """What `columns` did, undone."""
         kept = tuple(self.batch[axis] for axis in self._kept)
