@@ -66,7 +66,7 @@ class GraphMatrix:
             [self.terms], x
         ):
             coupled = block_product([(self.terms, self.edge_index)], x)
-            return spread(self.scale, 2) * x + coupled
+            return torch.addcmul(coupled, spread(self.scale, 2), x)
         begin, end = self.edge_index
         nodewise = x.mT
         there = torch.einsum("...elm,...em->...el", self.terms, nodewise[..., end, :])

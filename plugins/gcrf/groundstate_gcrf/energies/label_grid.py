@@ -137,7 +137,7 @@ class GridMatrix:
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         """A times x; several right-hand sides of one matrix read each block once."""
-        return spread(self.scale, 3) * x + self._coupled(x)
+        return torch.addcmul(self._coupled(x), spread(self.scale, 3), x)
 
     def _coupled(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         batches = {tuple(each.shape[:-4]) for each in self.terms}
