@@ -73,7 +73,7 @@ class Plan:
     Attributes:
         seeds: one network each.
         unary, frozen, joint: steps.
-        every: of the validation frames, how many are left out between two that are scored, plus 1.
+        every: 1 scores all validation frames, n each n-th.
         name: of the folder of results.
     """
 
@@ -181,8 +181,7 @@ class Bench:
         )
         torch.save(pictures, folder / "labels.pt")
         done.write_text(json.dumps(asdict(score)))
-        for needless in ("best.pt",):
-            (folder / needless).unlink(missing_ok=True)
+        (folder / "best.pt").unlink(missing_ok=True)  # nothing was held out to choose it by
         spent = time.perf_counter() - began
         say(f"seed {seed}, {row.name}, {training}: {100 * score.mean:.2f} ({spent:.0f} s)")
         return score

@@ -1,7 +1,9 @@
-"""`dataset/camvid`: driving video with a label for every pixel of one frame per second.
+"""`dataset/camvid`: driving video with a label for every pixel of some frames.
 
-Brostow, Fauqueur, Cipolla 2009, with the 11 classes of SegNet. A folder holds `NAME.jpg` and
-`NAME.label.png` for each frame; names are a sequence and a number of a frame, `0016E5_07959`.
+Brostow, Fauqueur, Cipolla 2009, with the 11 classes and the split of SegNet: most of "train" has
+one labelled frame per second, "val" is one stretch of 6.7 s with 15 per second. A folder holds
+`NAME.jpg` and `NAME.label.png` for each frame; names are a sequence and a number of a frame at 30
+per second, `0016E5_07959`.
 """
 
 import os
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from jaxtyping import Int, Shaped, UInt8
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -163,7 +166,8 @@ def read_frames(folder: Path | None, split: str) -> Frames:
     """All frames of a split.
 
     Raises:
-        ValueError: if they are not there; says how to name the folder.
+        ValueError: if they are not there (it says how to name the folder), or frames and labels do
+            not belong together.
     """
     root = os.environ.get("GROUNDSTATE_DATA")
     where = (folder or Path(root or "") / "camvid") / split
@@ -176,12 +180,33 @@ def read_frames(folder: Path | None, split: str) -> Frames:
             "variable GROUNDSTATE_DATA to the folder that holds `camvid`, or `folder`"
         )
     images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    labels = [np.asarray(Image.open(file.with_suffix(".label.png"))) for file in files]
+    labels = [_read_labels(file.with_suffix(".label.png")) for file in files]
+    size = labels[0].shape
+    for file, image, truth in zip(files, images, labels, strict=True):
+        if not image.shape[:2] == truth.shape == size:
+            raise ValueError(
+                f"all frames and their labels must have one size; {str(file)!r} has "
+                f"{image.shape[0]} × {image.shape[1]}, its labels {truth.shape}, and the first "
+                f"labels {size}"
+            )
     return Frames(
         images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
         labels=torch.from_numpy(np.stack(labels)),
         names=tuple(file.stem for file in files),
     )
+
+
+def _read_labels(path: Path) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise ValueError(f"each frame NAME.jpg needs its NAME.label.png; there is no {str(path)!r}")
+    picture = Image.open(path)
+    labels = np.asarray(picture)
+    if picture.mode not in ("L", "P") or labels.max() > IGNORE:
+        raise ValueError(
+            f"{str(path)!r} must have one channel with a label in each pixel, 0 to {IGNORE}; got "
+            f"the mode {picture.mode} with numbers up to {labels.max()}"
+        )
+    return labels
 
 
 def windows(names: Sequence[str], frames: int) -> Int[Tensor, "clips frames"]:

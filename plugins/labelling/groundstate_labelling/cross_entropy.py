@@ -21,6 +21,7 @@ from groundstate.views import Quadratic
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.potts_split import potts_split
 from groundstate_gcrf.structure import PottsStructure
+from groundstate_labelling.known import labelled
 from groundstate_labelling.shapes import unflatten
 
 
@@ -34,14 +35,14 @@ class SoftmaxCrossEntropy:
     Attributes:
         solver: finds the minimiser; None takes the Potts split for embeddings, else conjugate
             gradients to 1e-4.
-        ignore: the label of pixels that do not count.
-        weights: of the classes; empty counts all alike.
+        ignore: the label of pixels that do not count; no class.
+        weights: of the classes, in the mean, too; empty counts all alike.
         stride: only each n-th row and column of the labels is looked at.
     """
 
     solver: Solver[Any] | None = None
     ignore: int = 11
-    weights: tuple[float, ...] = ()
+    weights: tuple[Annotated[float, Ge(0)], ...] = ()
     stride: Annotated[int, Ge(1)] = 1
 
     @property
@@ -53,18 +54,27 @@ class SoftmaxCrossEntropy:
     ) -> dict[str, Float[Tensor, ""]]:
         labels = batch["labels"]
         scores = minimiser(model(batch), self.solver)
-        wanted = labels[..., :: self.stride, :: self.stride].flatten(0, -3)
+        wanted = labels[..., :: self.stride, :: self.stride].flatten(0, -3).long()
+        counted = labelled(wanted, scores.shape[-3], self.ignore)
+        weight = self._weight(scores)
+        if weight is not None:
+            counted = counted & (weight[wanted.where(counted, 0)] > 0)
         large = enlarge(scores, (wanted.shape[-2], wanted.shape[-1]))
-        weight = torch.tensor(self.weights, dtype=large.dtype, device=large.device)
-        loss = cross_entropy(
-            large.flatten(0, -4),
-            wanted.long(),
-            weight=weight if self.weights else None,
-            ignore_index=self.ignore,
-        )
-        # a batch without one labelled pixel says nothing, not NaN
-        known = (wanted != self.ignore).any()
-        return {"cross-entropy": torch.where(known, loss, 0 * large.sum())}
+        if not bool(counted.any()):
+            # a batch without one pixel that counts says nothing, not NaN
+            return {"cross-entropy": 0 * large.sum()}
+        loss = cross_entropy(large.flatten(0, -4), wanted, weight=weight, ignore_index=self.ignore)
+        return {"cross-entropy": loss}
+
+    def _weight(self, scores: Float[Tensor, "..."]) -> Float[Tensor, " labels"] | None:
+        if not self.weights:
+            return None
+        if len(self.weights) != scores.shape[-3]:
+            raise ValueError(
+                f"`weights` must have one number for each of the {scores.shape[-3]} labels, or be "
+                f"empty, got {len(self.weights)}"
+            )
+        return scores.new_tensor(self.weights)
 
 
 def minimiser(energy: Energy, solver: Solver[Any] | None = None) -> Float[Tensor, "..."]:

@@ -142,6 +142,7 @@ class DenseLabelling(nn.Module):
                 f"`image` must be {shape} for the structure {self.structure!r}, got the shape "
                 f"{tuple(image.shape)}"
             )
+        self._check(image)
         flat = ((image - self.mean) / 0.3).flatten(0, -4)
         features = self.backbone(flat)
         size = (features.shape[-2], features.shape[-1])
@@ -151,6 +152,19 @@ class DenseLabelling(nn.Module):
             colour=colour_at(flat, size),
             lead=lead,
         )
+
+    def _check(self, image: Tensor) -> None:
+        if not image.is_floating_point():
+            raise ValueError(
+                f"`image` must hold numbers from 0 to 1, got {image.dtype}; divide bytes by 255"
+            )
+        least = 1 if self.edges is None else 4 * self.edges.reach + 1
+        if min(image.shape[-2:]) < least:
+            raise ValueError(
+                f"`image` must have at least {least} rows and columns for the structure "
+                f"{self.structure!r}, got {image.shape[-2]} × {image.shape[-1]}: scores are at a "
+                "quarter of that, and sparse terms couple neighbours in all directions"
+            )
 
     def energy(self, streams: Streams) -> Energy:
         """The energy that couples these scores; it gives `Embeddings` where it has dense terms."""

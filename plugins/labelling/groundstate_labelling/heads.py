@@ -38,6 +38,11 @@ class EdgeHead(nn.Module):
         for each in self.out:
             _constant(cast(nn.Conv2d, each), 0.0)
 
+    @property
+    def reach(self) -> int:
+        """How many rows or columns away the farthest neighbour is."""
+        return max(abs(step) for offset in self.offsets for step in offset)
+
     def forward(
         self,
         features: Float[Tensor, "batch channels height width"],

@@ -8,6 +8,8 @@ from annotated_types import Ge
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from groundstate_labelling.known import labelled
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeanIou:
@@ -18,7 +20,7 @@ class MeanIou:
     Attributes:
         truth: labels, of the shape of a labelling; any number of images.
         classes: how many there are.
-        ignore: the label of pixels that do not count.
+        ignore: the label of pixels that do not count; no class.
     """
 
     truth: Int[Tensor, "..."]
@@ -37,7 +39,7 @@ class MeanIou:
                 f"truth has, got {tuple(x.shape)}"
             )
         rows = x.reshape(-1, self.truth.numel())
-        truth = self.truth.flatten()
+        truth = self.truth.flatten().to(x.device)
         means = [mean_iou(confusion(row, truth, self.classes, self.ignore)) for row in rows]
         return torch.stack(means).reshape(lead)
 
@@ -50,15 +52,14 @@ def confusion(
     Raises:
         ValueError: for a label that is no class, where the truth is one.
     """
-    known = truth != ignore
+    known = labelled(truth, classes, ignore)
     found, wanted = labels[known].long(), truth[known].long()
-    for each, what in ((found, "labels"), (wanted, "the truth")):
-        if bool(((each < 0) | (each >= classes)).any()):
-            worst = int(each.amax()) if int(each.amin()) >= 0 else int(each.amin())
-            raise ValueError(
-                f"{what} must lie in 0 ... {classes - 1} where the truth is not {ignore}, "
-                f"got {worst}"
-            )
+    wrong = (found < 0) | (found >= classes)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"labels must lie in 0 ... {classes - 1} where the truth is not {ignore}, got "
+            f"{int(found[wrong][0])}"
+        )
     counts = torch.bincount(wanted * classes + found, minlength=classes**2)
     return counts.reshape(classes, classes)
 

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy, softplus
 from groundstate.energy import view
 from groundstate.learning import Batch, Needs
 from groundstate_labelling.embedded import Embeddings
+from groundstate_labelling.known import labelled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class PairwiseEmbedding:
 
     Attributes:
         pairs: of labelled pixels drawn for each image (or pair of frames).
-        ignore: the label of pixels that are not drawn.
+        ignore: the label of pixels that are not drawn; no class.
         classes: for embeddings shared by all labels, E is 0 for equal labels and ψ_p·ψ_q for
             others: "pairs" takes the softmax over all L² of them, "same" only asks whether the
             labels are the same.
@@ -57,6 +58,7 @@ class PairwiseEmbedding:
         shared = embeddings.dim() == labels.dim() + 1
         size = (embeddings.shape[-2], embeddings.shape[-1])
         truth = at_patches(labels, size).flatten(-2)
+        labelled(truth, count, self.ignore)
         flat = embeddings.flatten(-2)
         if not shared:
             flat = flat.movedim(-2, -3)  # [*batch, labels, rank, pixels]

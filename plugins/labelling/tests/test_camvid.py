@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import groundstate as gs
 from groundstate.testing.typed import ints
@@ -98,6 +99,31 @@ def test_no_data_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         CamvidDataset().load()
     with pytest.raises(ValueError, match="no frames in"):
         read_frames(tmp_path, "train")
+
+
+def painted(folder: Path, labels: Image.Image | None) -> None:
+    """One frame, with these labels or none."""
+    (folder / "val").mkdir(exist_ok=True)
+    Image.new("RGB", (6, 4)).save(folder / "val" / "0001TP_000.jpg")
+    if labels is not None:
+        labels.save(folder / "val" / "0001TP_000.label.png")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (None, "there is no .*0001TP_000.label.png"),
+        (Image.new("L", (6, 4), 255), "0 to 11; got the mode L with numbers up to 255"),
+        (Image.new("RGB", (6, 4)), "one channel .* got the mode RGB"),
+        (Image.new("L", (5, 4)), r"must have one size; .* has 4 × 6, its labels \(4, 5\)"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(
+    tmp_path: Path, labels: Image.Image | None, said: str
+) -> None:
+    painted(tmp_path, labels)
+    with pytest.raises(ValueError, match=said):
+        read_frames(tmp_path, "val")
 
 
 def test_paint_gives_each_class_a_colour_of_its_own() -> None:
