@@ -13,11 +13,14 @@ from torch import Tensor
 
 from groundstate.energy import Energy, view
 from groundstate.solver import Deadline, State
+from groundstate.space import Layout
 from groundstate.status import Status
 from groundstate.views import Quadratic
 from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
 
 _REFINEMENTS = 3
+_ROUNDING = 4
+"""Units of rounding below which no refinement lowers a residual by much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,9 @@ class Direct:
         start = torch.zeros_like(linear) if x0 is None else x0
         x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
         outcome = first_verdict(layout, quadratic, size)
-        return _judged(energy, DirectState(x=x, outcome=outcome), scale, None)
+        left = linear if x0 is None else linear - quadratic.matvec(x)
+        residual = _relative(layout, left, linear, scale)
+        return _judged(energy, DirectState(x=x, outcome=outcome), left, residual, None)
 
     @torch.no_grad()
     def step(self, energy: Energy, state: DirectState, deadline: Deadline) -> DirectState:
@@ -125,21 +130,34 @@ def _solved(
     spread = layout.expand(scale)
     outcome = torch.where(running, inverse.verdict, state.outcome)
     running = outcome == Status.RUNNING
-    x = torch.where(layout.expand(running), inverse.apply(spread * linear), 0.0)
-    x, residual = _refine(energy, spread * linear, x, inverse.apply)
-    x = x / spread
+    right = spread * linear
+    x = torch.where(layout.expand(running), inverse.apply(right), 0.0)
+    x, left, residual = _refine(energy, right, x, inverse.apply)
+    x, left = x / spread, left / spread  # powers of 2, so these belong together to the last bit
     lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
     outcome = outcome.masked_fill(lost, int(Status.DIVERGED))
     running = running & ~lost
     limit = torch.finfo(x.dtype).eps ** 0.5 if tolerance is None else tolerance
     outcome = outcome.masked_fill(running & (residual <= limit), int(Status.OPTIMAL))
     outcome = outcome.masked_fill(running & ~(residual <= limit), int(Status.STALLED))
-    after = DirectState(
-        x=torch.where(layout.expand(running), x, state.x),
-        outcome=outcome,
-        stats={**state.stats, **inverse.stats},
-    )
-    return _judged(energy, after, scale, inverse)
+    if not bool(running.all()):
+        x = torch.where(layout.expand(running), x, state.x)
+        left = linear - quadratic.matvec(x)
+        residual = _relative(layout, left, linear, scale)
+    after = DirectState(x=x, outcome=outcome, stats={**state.stats, **inverse.stats})
+    return _judged(energy, after, left, residual, inverse)
+
+
+def _relative(
+    layout: Layout,
+    left: Float[Tensor, "..."],
+    linear: Float[Tensor, "..."],
+    scale: Float[Tensor, "*batch"],
+) -> Float[Tensor, "*batch"]:
+    """‖left‖ / ‖b‖, both in units in which they can be squared; ‖left‖ where b = 0."""
+    spread = layout.expand(scale)
+    size = norm(layout, spread * linear)
+    return norm(layout, spread * left) / torch.where(size > 0, size, 1.0)
 
 
 def _refine(
@@ -147,14 +165,17 @@ def _refine(
     linear: Float[Tensor, "..."],
     x: Float[Tensor, "..."],
     apply: Callable[[Tensor], Tensor],
-) -> tuple[Float[Tensor, "..."], Float[Tensor, "*batch"]]:
-    """Add A⁻¹(b - Ax) as long as it lowers the residual of a problem."""
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "*batch"]]:
+    """Add A⁻¹(b - Ax) as long as it lowers the residual of a problem; x, b - Ax, residual."""
     quadratic, layout = view(energy, Quadratic), energy.space.layout
     size = norm(layout, linear)
     size = torch.where(size > 0, size, 1.0)
     left = linear - quadratic.matvec(x)
     residual = norm(layout, left) / size
+    least = _ROUNDING * torch.finfo(x.dtype).eps
     for _ in range(_REFINEMENTS):
+        if bool((residual <= least).all()):
+            break
         tried = x + apply(left)
         rest = linear - quadratic.matvec(tried)
         after = norm(layout, rest) / size
@@ -167,31 +188,50 @@ def _refine(
         residual = torch.where(better, after, residual)
         if not bool(halved.any()):
             break
-    return x, residual
+    return x, left, residual
 
 
 def _judged(
     energy: Energy,
     state: DirectState,
-    scale: Float[Tensor, "*batch"],
+    left: Float[Tensor, "..."],
+    residual: Float[Tensor, "*batch"],
     inverse: Inverse | None,
 ) -> DirectState:
     """The state with its energy, true residual and, with factors or a floor, a bound."""
     quadratic, layout = view(energy, Quadratic), energy.space.layout
-    linear = quadratic.linear.detach().expand(layout.shape)
-    left = linear - quadratic.matvec(state.x)
-    spread = layout.expand(scale)
-    size = norm(layout, spread * linear)
-    residual = norm(layout, spread * left) / torch.where(size > 0, size, 1.0)
     value, bound = claims(layout, quadratic, state.x, left)
-    if inverse is not None:
-        # E(x) - min E = ½ rᵀA⁻¹r with r = b - Ax
-        distance = 0.5 * layout.dot(spread * left, inverse.apply(spread * left)) / scale**2
-        # rounding of the energy itself: a bound must hold for the numbers as they are
-        own = (quadratic.diagonal.detach() * state.x.square()).abs()
-        terms = layout.sum((state.x * linear).abs() + 0.5 * (state.x * left).abs() + own)
-        slack = 16 * torch.finfo(value.dtype).eps * (terms + quadratic.constant.detach().abs())
-        sure = value - 2 * distance.abs() - slack
-        weak = torch.full_like(value, -torch.inf) if bound is None else bound
-        bound = torch.where(inverse.verdict == Status.RUNNING, sure, weak)
+    if inverse is not None and not _is_tight(value, bound):
+        bound = _bound_by_factors(energy, state, left, value, bound, inverse)
     return replace(state, energy=value, bound=bound, residual=residual)
+
+
+def _is_tight(value: Float[Tensor, "*batch"], bound: Float[Tensor, "*batch"] | None) -> bool:
+    """Whether the bound is as close as rounding of the energy lets any be."""
+    if bound is None:
+        return False
+    return bool((value - bound <= 128 * torch.finfo(value.dtype).eps * value.abs()).all())
+
+
+def _bound_by_factors(
+    energy: Energy,
+    state: DirectState,
+    left: Float[Tensor, "..."],
+    value: Float[Tensor, "*batch"],
+    known: Float[Tensor, "*batch"] | None,
+    inverse: Inverse,
+) -> Float[Tensor, "*batch"]:
+    """By E(x) - min E = ½ rᵀA⁻¹r with r = b - Ax, where there are factors."""
+    quadratic, layout = view(energy, Quadratic), energy.space.layout
+    linear = quadratic.linear.detach().expand(layout.shape)
+    # r in units in which it can be squared
+    scale, _ = scale_of(layout, linear)
+    spread = layout.expand(scale)
+    distance = 0.5 * layout.dot(spread * left, inverse.apply(spread * left)) / scale**2
+    # rounding of the energy itself: a bound must hold for the numbers as they are
+    own = (quadratic.diagonal.detach() * state.x.square()).abs()
+    terms = layout.sum((state.x * linear).abs() + 0.5 * (state.x * left).abs() + own)
+    slack = 16 * torch.finfo(value.dtype).eps * (terms + quadratic.constant.detach().abs())
+    sure = value - 2 * distance.abs() - slack
+    weak = torch.full_like(value, -torch.inf) if known is None else known
+    return torch.where(inverse.verdict == Status.RUNNING, sure, weak)

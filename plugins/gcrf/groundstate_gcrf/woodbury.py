@@ -36,10 +36,12 @@ def factorise(energy: Energy) -> Inverse:
     own = common_shape(factor.shape[:-2], low.scale.shape)
     scale = low.scale.detach().expand(own)
     sides = Sides(batch=layout.batch_shape, own=own)
-    finite = all_finite(factor) & scale.isfinite()
+    gram = factor @ factor.mT
+    # what is not finite in F is not finite on the diagonal of FFᵀ
+    finite = all_finite(gram) & scale.isfinite()
     usable = finite & (scale > 0)
     safe = torch.where(usable, scale, 1.0)[..., None, None]
-    gram = torch.where(usable[..., None, None], factor @ factor.mT, 0.0)
+    gram = torch.where(usable[..., None, None], gram, 0.0)
     positive = low.signs > 0
     if bool(positive.all()) or not bool(positive.any()):
         solve, definite = _by_cholesky(gram, safe, 1.0 if bool(positive.all()) else -1.0, sides)

@@ -24,6 +24,7 @@ from groundstate_gcrf.energies.low_rank import (
     check_factor,
     event_of,
     largest_gram_eigenvalue,
+    squared_norms,
 )
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.energies.potts import PottsMatrix
@@ -75,7 +76,7 @@ class GramCoupling:
         return (*common_shape(flat.shape[:-2], self.batch_shape), flat.shape[-2])
 
     def diagonal(self) -> Float[Tensor, "..."]:
-        return self.factor.square().sum(-1 - len(self.pixel_shape))
+        return squared_norms(self.factor, -1 - len(self.pixel_shape))
 
     def spectrum(
         self, lowest: Float[Tensor, "..."], highest: Float[Tensor, "..."], /
