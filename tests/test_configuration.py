@@ -32,6 +32,7 @@ COMPONENTS: list[tuple[str, dict[str, Any]]] = [
     ("loss/likelihood", {"needs": ("Density",)}),
     ("loss/score", {"needs": ("Score",)}),
     ("learner/gradient", {}),
+    ("learner/taught", {}),
 ]
 
 
@@ -48,6 +49,11 @@ class Accuracy:
     truth: object = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    loss: object
+
+
 @pytest.fixture
 def load(working_directory: Path) -> Load:
     """Load a registry file of the given text, with components whose names nobody else has."""
@@ -57,7 +63,7 @@ def load(working_directory: Path) -> Load:
         registry = gs.load(plugins=False)
         for key, words in COMPONENTS:
             kind, name = key.split("/")
-            target = Accuracy if kind == "metric" else Thing
+            target = {"accuracy": Accuracy, "taught": Taught}.get(name, Thing)
             component = gs.Component(
                 kind=kind, name=f"my-{name}", target=target, summary="s",
                 examples=lambda: [Thing()], **words,
@@ -129,6 +135,17 @@ def test_a_learning_pipeline_is_checked_as_well(load: Load) -> None:
     assert (line, path) == (4, "pipelines.learn.loss")
     assert "'loss/my-score' needs the view Score, and 'model/my-net' gives Density" in message
     assert "loss/my-likelihood would fit" in message
+
+
+def test_a_learner_must_be_given_its_loss(load: Load) -> None:
+    text = (
+        'schema = 1\n[pipelines.learn]\nmodel = "model/my-net"\nloss = "loss/my-likelihood"\n'
+        'learner = {{ use = "learner/my-taught"{} }}\n'
+    )
+    assert mine(validate(load(text.format(', loss = "@loss"')), deep=True)) == []
+    ((line, path, message),) = mine(validate(load(text.format("")), deep=True))
+    assert (line, path) == (5, "pipelines.learn.learner")
+    assert "`loss`: 'learner/my-taught' needs this input" in message
 
 
 HEAD = """schema = 1

@@ -203,7 +203,7 @@ def _deep(
             yield use.fault(problem.message, *problem.path)
         elif name in preset:
             yield preset[name][1].fault(problem.message)
-        elif role in ("dataset", "energy", "solver", "compare", "through", "metrics"):
+        else:
             yield use.fault(f"`{name}`: {problem.message}")
 
 
