@@ -9,6 +9,7 @@ over the pixels. Only the mean meets λI + (L - 1)Ψ, which is the one that is b
 iterations cost 1/L of those of the whole system, and the deviations need few.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from jaxtyping import Float, Int, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from groundstate.energy import Energy, view
@@ -26,10 +28,20 @@ from groundstate.status import Status
 from groundstate.views import Quadratic
 from groundstate_gcrf.energies import grid_kernel
 from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
-from groundstate_gcrf.potts_kernel import MARGIN, solve_problems  # pyright: ignore[reportUnknownVariableType]
+from groundstate_gcrf.potts_kernel import (
+    MARGIN,
+    advance_problems,  # pyright: ignore[reportUnknownVariableType]
+    begin_problems,  # pyright: ignore[reportUnknownVariableType]
+    end_problems,  # pyright: ignore[reportUnknownVariableType]
+)
 from groundstate_gcrf.structure import PottsStructure
 
-_solve_problems = cast(Any, solve_problems)
+Kernel = Callable[..., None]
+_advance, _begin, _end = (
+    cast(Kernel, each) for each in (advance_problems, begin_problems, end_problems)
+)
+_WORK = 200_000_000
+"""Entries times weights between two looks at the deadline, a fifth of a second or so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +108,7 @@ class PottsConjugateGradients:
         running = state.outcome == Status.RUNNING
         right = torch.where(layout.expand(running), spread * state.remainder, 0.0)
         if _fits(potts, right):
-            found = solve_compiled(potts, right, goal, self.iterations)
+            found = solve_compiled(potts, right, goal, self.iterations, deadline)
         else:
             found = solve_in_torch(potts, layout, right, goal, self.iterations, deadline)
         change, verdict, done = found
@@ -158,31 +170,53 @@ def _fits(potts: PottsStructure, right: Tensor) -> bool:
     return grid is not None and grid_kernel.serves((*grid.weights, potts.scale), right)
 
 
-def solve_compiled(potts: PottsStructure, right: Tensor, goal: Tensor, count: int) -> Found:
+def solve_compiled(
+    potts: PottsStructure, right: Tensor, goal: Tensor, count: int, deadline: Deadline
+) -> Found:
+    """Mean and deviations by compiled code, a bounded number of iterations between two looks."""
     grid, batch, labels = potts.neighbours, tuple(goal.shape), potts.labels
     assert grid is not None
     flat = grid_kernel.flatten(grid, batch, labels)
     b = right.reshape(goal.numel(), labels, -1).numpy().copy()
-    x = np.empty_like(b)
+    problems, _, pixels = b.shape
+    x, mean = np.zeros_like(b), np.empty((problems, pixels), dtype=b.dtype)
+    together = np.zeros_like(mean)
+    directions = np.empty((problems, 1 + labels, pixels), dtype=b.dtype)
+    squares = np.empty((problems, 1 + labels))
+    iterations = np.zeros((problems, 1 + labels), dtype=np.int64)
+    status = np.zeros(problems, dtype=np.int64)
     scales = potts.scale.detach().expand(batch).reshape(-1).contiguous().numpy()
-    goals = (goal.double() ** 2).reshape(-1).contiguous().numpy()
-    status, done = (np.zeros(len(b), dtype=np.int64) for _ in range(2))
+    # squared residuals add up: half for the mean, which counts for every label, half for all
+    # deviations
+    goals = (goal.double() ** 2 * (0.5 * MARGIN / labels)).reshape(-1).contiguous().numpy()
+    state = (x, b, together, mean, directions, squares, iterations, status)
+    matrices = (scales, goals, flat.weights, flat.which, flat.sizes)
     epsilon = torch.finfo(right.dtype).eps
-    common = (x, b, scales, goals, flat.weights, flat.which, flat.sizes, status, done)
+    everything = np.arange(problems)
+    _in_threads(_begin, everything, b, mean, squares)
+    while count > 0 and not deadline.passed:
+        ahead = ~(squares <= goals[:, None]) & (status == Status.RUNNING)[:, None]
+        eager = np.flatnonzero(ahead.any(axis=1))
+        if not eager.size:
+            break
+        cost = int(ahead.sum()) * pixels * len(grid.offsets)
+        share = min(count, max(1, _WORK // cost))
+        _in_threads(_advance, eager, *state, *matrices, epsilon, share)
+        count -= share
+    _in_threads(_end, everything, x, together)
+    done = torch.from_numpy(iterations.max(axis=1)).reshape(batch)
+    return torch.from_numpy(x).reshape(right.shape), torch.from_numpy(status).reshape(batch), done
 
-    def run(problems: Any) -> None:
-        _solve_problems(problems, *common, epsilon, count)
 
-    threads = min(torch.get_num_threads(), len(b))
-    shares = [np.arange(first, len(b), threads) for first in range(threads)]
+def _in_threads(kernel: Kernel, problems: NDArray[np.int64], *common: Any) -> None:
+    threads = min(torch.get_num_threads(), len(problems))
     if threads > 1:
         # plain threads, for the kernel holds no lock: no second thread pool beside torch's
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, shares))
-    elif shares:
-        run(shares[0])
-    verdict, iterations = (torch.from_numpy(each).reshape(batch) for each in (status, done))
-    return torch.from_numpy(x).reshape(right.shape), verdict, iterations
+            shares = [problems[first::threads].copy() for first in range(threads)]
+            list(pool.map(lambda share: kernel(share, *common), shares))
+    elif threads:
+        kernel(problems, *common)
 
 
 def solve_in_torch(

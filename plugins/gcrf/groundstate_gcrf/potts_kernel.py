@@ -72,29 +72,27 @@ def _iterate(
     coupled: Array,
     shifts: Array,
     scale: float,
+    square: float,
     goal: float,
     epsilon: float,
     count: int,
-) -> tuple[int, int]:
-    """(λI - coupled)x = r from x = 0 until ‖r‖² ≤ goal; returns status and iterations."""
+) -> tuple[int, int, float]:
+    """(λI - coupled)x = r until ‖r‖² ≤ goal; returns status, iterations and `square` = ‖r‖²."""
     cast = x.dtype.type
-    x[:] = 0.0
-    p[:] = r
-    square = _dots(r, r)[1]
     for done in range(count):
         if square <= goal:
-            return RUNNING, done
+            return RUNNING, done, square
         _scale(q, scale, p)
         subtract_coupled(q, p, coupled, shifts, 0, 0, p.shape[0])
         curvature, size = _dots(q, p)
         if not (np.isfinite(curvature) and np.isfinite(size)):
-            return DIVERGED, done
+            return DIVERGED, done, square
         if curvature <= epsilon * scale * size:
-            return INDEFINITE, done
+            return INDEFINITE, done, square
         fresh = _update(x, r, p, q, cast(square / curvature))
         _turn(p, r, cast(fresh / square))
         square = fresh
-    return RUNNING, count
+    return RUNNING, count, square
 
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
@@ -117,59 +115,101 @@ def _split(b: Array, mean: Array) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 @typing.no_type_check
-def solve_problems(
+def begin_problems(problems: Array, bs: Array, means: Array, squares: Array) -> None:
+    """Split right-hand sides into mean and deviations, and measure each.
+
+    Args:
+        problems: which ones.
+        bs: `[problems, labels, pixels]`; overwritten by the deviations.
+        means: `[problems, pixels]`, written.
+        squares: ‖r‖² `[problems, 1 + labels]`, of the mean first; written.
+    """
+    for problem in problems:
+        b, mean = bs[problem], means[problem]
+        _split(b, mean)
+        squares[problem, 0] = _dots(mean, mean)[1]
+        for label in range(b.shape[0]):
+            squares[problem, 1 + label] = _dots(b[label], b[label])[1]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+@typing.no_type_check
+def end_problems(problems: Array, xs: Array, means: Array) -> None:
+    """Put deviations and mean together, in `xs`."""
+    mean = np.empty(xs.shape[2], dtype=xs.dtype)
+    for problem in problems:
+        x, together = xs[problem], means[problem]
+        # deviations sum to 0, and what does not is error
+        _split(x, mean)
+        for label in range(x.shape[0]):
+            x[label] += together
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+@typing.no_type_check
+def advance_problems(
     problems: Array,
     xs: Array,
     bs: Array,
+    together: Array,
+    means: Array,
+    directions: Array,
+    squares: Array,
+    iterations: Array,
+    status: Array,
     scales: Array,
     goals: Array,
     weights: tuple[Array, ...],
     which: Array,
     sizes: Array,
-    status: Array,
-    iterations: Array,
     epsilon: float,
     count: int,
 ) -> None:
-    """Solve some problems, each label by at most `count` iterations.
+    """Some iterations of the mean and of each deviation of some problems.
 
     Args:
         problems: which ones.
-        xs: `[problems, labels, pixels]`, written.
-        bs: the right-hand sides, likewise; overwritten.
-        scales: λ of each.
-        goals: what ‖b - Ax‖² of each may be.
+        xs: the deviations of x so far, `[problems, labels, pixels]`; changed.
+        bs: their remainders, likewise.
+        together: the mean of x so far, `[problems, pixels]`; changed.
+        means: its remainder, likewise.
+        directions: where each is headed, `[problems, 1 + labels, pixels]`, the mean first; read
+            and written only for what takes more than one call.
+        squares: ‖r‖² of each, changed, as are the next two.
+        iterations: of each so far.
+        status: of each problem; RUNNING where nothing is wrong.
+        scales: λ of each problem.
+        goals: what ‖r‖² of the mean and of each deviation may be, per problem.
         weights: see `grid_kernel.Flat`, as are `which` and `sizes`.
         which: the matrix of each problem.
         sizes: of grid and offsets.
-        status: of each, written; RUNNING where nothing is wrong.
-        iterations: the most of any label of each, written.
         epsilon: of the floating-point type.
         count: iterations at most.
     """
     labels, pixels = xs.shape[1], xs.shape[2]
     offsets, width = sizes[1:], sizes[0, 1]
     shifts = offsets[:, 0] * width + offsets[:, 1]
-    work = np.empty((4, pixels), dtype=xs.dtype)
-    together, p, q, mean = work[0], work[1], work[2], work[3]
+    work = np.empty((2, pixels), dtype=xs.dtype)
+    p, q = work[0], work[1]
     for problem in problems:
         padded = pad(weights, which[problem], offsets, sizes[0, 0], width)
-        x, b, scale = xs[problem], bs[problem], scales[problem]
-        _split(b, mean)
-        # squared residuals add up: half for the mean, which counts for every label, half for all
-        # deviations
-        goal = 0.5 * MARGIN * goals[problem] / labels
         coupled = padded * xs.dtype.type(1 - labels)
-        worst, most = _iterate(together, mean, p, q, coupled, shifts, scale, goal, epsilon, count)
-        for label in range(labels):
-            if worst != RUNNING:
-                break
-            worst, done = _iterate(
-                x[label], b[label], p, q, padded, shifts, scale, goal, epsilon, count
+        scale, goal = scales[problem], goals[problem]
+        for column in range(1 + labels):
+            square = squares[problem, column]
+            if square <= goal:
+                continue
+            x, r, matrix = together[problem], means[problem], coupled
+            if column > 0:
+                x, r, matrix = xs[problem, column - 1], bs[problem, column - 1], padded
+            p[:] = r if iterations[problem, column] == 0 else directions[problem, column]
+            verdict, done, square = _iterate(
+                x, r, p, q, matrix, shifts, scale, square, goal, epsilon, count
             )
-            most = max(most, done)
-        # deviations sum to 0, and what does not is error
-        _split(x, mean)
-        for label in range(labels):
-            x[label] += together
-        status[problem], iterations[problem] = worst, most
+            squares[problem, column] = square
+            iterations[problem, column] += done
+            if verdict != RUNNING:
+                status[problem] = verdict
+                break
+            if not square <= goal:
+                directions[problem, column] = p

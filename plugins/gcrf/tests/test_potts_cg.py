@@ -1,5 +1,7 @@
 """Conjugate gradients on mean and deviations, against dense solves of the whole system."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from groundstate.solver import Deadline
 from groundstate.solving import solve
 from groundstate.status import Status
 from groundstate.testing.oracles import solve_densely
+from groundstate_gcrf import potts_cg
 from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
 from groundstate_gcrf.energies.matrix import GaussianCrf
 from groundstate_gcrf.energies.sparse import graph_gcrf_potts, grid_gcrf_potts
@@ -54,11 +57,28 @@ def test_compiled_iterations_equal_those_in_torch() -> None:
     energy = grid(2, 3)
     potts, right = view(energy, PottsStructure), energy.linear
     goal = torch.full((2, 3), 1e-12, dtype=torch.float64)
-    compiled, _, done = solve_compiled(potts, right, goal, 100)
+    compiled, _, done = solve_compiled(potts, right, goal, 100, Deadline())
     layout = energy.space.layout
     in_torch, _, counted = solve_in_torch(potts, layout, right, goal, 100, Deadline())
     torch.testing.assert_close(compiled, in_torch, rtol=0, atol=1e-11)
     assert torch.equal(done, counted)
+
+
+def test_looks_at_the_deadline_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy = grid(2, 3)
+    at_once = solve(energy, EXACT)
+    monkeypatch.setattr(potts_cg, "_WORK", 1)
+    assert torch.equal(solve(energy, EXACT).x, at_once.x)
+
+
+def test_compiled_iterations_end_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(potts_cg, "_WORK", 1)
+    energy, looks = grid(), itertools.count()
+    solver = PottsConjugateGradients(tolerance=1e-13)
+    state = solver.init(energy, None, torch.Generator())
+    state = solver.step(energy, state, Deadline(at=3, clock=lambda: float(next(looks))))
+    assert int(solver.status(state)) == Status.RUNNING
+    assert int(state.iterations) == 3
 
 
 def test_batches_equal_a_loop_bit_for_bit() -> None:
