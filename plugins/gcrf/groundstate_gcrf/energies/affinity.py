@@ -173,7 +173,7 @@ def affinity_gcrf(
     Raises:
         NotPositiveDefinite: if nothing holds the level of a set of pixels.
     """
-    _check_size(embeddings, values)
+    _check_embeddings(embeddings, values)
     _check_choice(neighbours, window, itself, values.shape[-2] * values.shape[-1])
     similarity: Similarity
     if neighbours is None:
@@ -218,11 +218,17 @@ def affinity_gcrf(
     return energy
 
 
-def _check_size(embeddings: Tensor, values: Tensor) -> None:
+def _check_embeddings(embeddings: Tensor, values: Tensor) -> None:
     if embeddings.dim() < 3 or tuple(embeddings.shape[-2:]) != tuple(values.shape[-2:]):
         raise ValueError(
             "embeddings must be [*batch, length, height, width] with the height and width of "
             f"values, {tuple(values.shape[-2:])}, got the shape {tuple(embeddings.shape)}"
+        )
+    # no product of two embeddings is larger than the larger of their squares
+    if not bool(embeddings.detach().square().sum(-3).isfinite().all()):
+        raise ValueError(
+            "embeddings must be finite, their squared lengths, too: look for NaN, or scale them "
+            "down"
         )
 
 

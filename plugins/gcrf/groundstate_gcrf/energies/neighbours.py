@@ -32,6 +32,9 @@ def dense_similarity(
 ) -> DenseSimilarity:
     """S over all pixels."""
     flat = embeddings.flatten(-2)
+    if likeness == "distance":
+        # distances do not see where 0 is; products of vectors far from it cancel
+        flat = flat - flat.mean(-1, keepdim=True)
     logits = flat.mT @ flat
     if likeness == "distance":
         # -½‖f_i‖² is the same in a whole row, and softmax does not see it
