@@ -1,15 +1,19 @@
 """Energies from embeddings, against matrices formed and eigenvalues found densely."""
 
+from typing import Any
+
 import pytest
 import torch
 from plugins.gcrf.tests.crfs import dense, gradcheck, gradients, normal
 from torch import Tensor
 
 from groundstate.energy import view
+from groundstate.solver import Solver
 from groundstate.solving import solve
 from groundstate.testing.oracles import solve_densely
 from groundstate.testing.typed import eigenvalues
 from groundstate.views import Quadratic
+from groundstate_gcrf.auto_quadratic import AutoQuadratic
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
 from groundstate_gcrf.energies.guard import NotPositiveDefinite
 from groundstate_gcrf.energies.low_rank import (
@@ -22,6 +26,7 @@ from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
 from groundstate_gcrf.energies.matrix import GaussianCrf
 from groundstate_gcrf.perturb_and_map import PerturbAndMap
 from groundstate_gcrf.structure import LowRank, PottsStructure
+from groundstate_gcrf.woodbury import woodbury
 
 SCALE = torch.tensor(2.0, dtype=torch.float64)
 
@@ -38,6 +43,22 @@ class TestLowRank:
         torch.testing.assert_close(
             low.factor.mT @ (low.signs[:, None] * low.factor), flat.mT @ flat
         )
+
+    @pytest.mark.parametrize("solver", [ConjugateGradients(), AutoQuadratic(), woodbury()])
+    def test_no_embeddings_leave_the_diagonal_alone(self, solver: Solver[Any]) -> None:
+        unary = normal(0, 2, 2, 2, 3)
+        factor = torch.empty(2, 0, 2, 2, 3, dtype=torch.float64)
+        energy = low_rank_gcrf(unary=unary, embeddings=factor, diagonal=2.0)
+        torch.testing.assert_close(dense(energy), (2 * torch.eye(12).double()).expand(2, 12, 12))
+        torch.testing.assert_close(solve(energy, solver).x, unary / 2)
+
+    @pytest.mark.parametrize("rank", [0, 3, 400])
+    def test_a_batch_of_no_problems_has_no_answers(self, rank: int) -> None:
+        factor = torch.empty(0, rank, 2, 2, 3, dtype=torch.float64)
+        energy = low_rank_gcrf(unary=normal(0, 0, 2, 2, 3), embeddings=factor)
+        matvec = view(energy, Quadratic).matvec
+        assert matvec(normal(1, 0, 2, 2, 3)).shape == (0, 2, 2, 3)
+        assert matvec(normal(1, 5, 0, 2, 2, 3)).shape == (5, 0, 2, 2, 3)
 
     def test_batches_equal_a_loop(self) -> None:
         factor, unary = normal(1, 3, 4, 2, 2, 2), normal(0, 2, 3, 2, 2, 2)

@@ -143,7 +143,7 @@ def apply_rows(
         return x @ factor.mT
     own = tuple(factor.shape[:-2])
     first = x.dim() - 1 - len(own)
-    fitting = first >= 0 and tuple(x.shape[first:-1]) == own
+    fitting = first >= 0 and tuple(x.shape[first:-1]) == own and factor.numel() > 0
     if not fitting or factor.shape[-2:].numel() < _WORTH_A_CALL:
         return torch.einsum("...dn,...n->...d", factor, x)
     # torch's batched product of matrix and vector is many times slower than one after the other

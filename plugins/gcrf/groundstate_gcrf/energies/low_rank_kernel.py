@@ -5,6 +5,7 @@ times slower in torch. Here four rows at a time give their inner products with x
 the result while they are still in the cache. Used on CPU where no gradient flows through.
 """
 
+import math
 import typing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -136,8 +137,10 @@ def columns_of(
 
 def _each(run: Callable[..., None], factor: Tensor, given: Tensor) -> Tensor:
     rows, columns = factor.shape[-2:]
-    matrices = factor.detach().reshape(-1, rows, columns).numpy()
-    vectors = given.detach().reshape(len(matrices), -1).contiguous().numpy()
+    # counted, for nothing tells what -1 stands for where there is no row or no problem
+    count = math.prod(factor.shape[:-2])
+    matrices = factor.detach().reshape(count, rows, columns).numpy()
+    vectors = given.detach().reshape(count, given.shape[-1]).contiguous().numpy()
     # threads take rows of every matrix, and their results are added
     threads = max(min(torch.get_num_threads(), rows // 8), 1)
     results = np.zeros((threads, len(matrices), columns), dtype=vectors.dtype)
