@@ -55,7 +55,8 @@ def read_stroke_file(path: Path, original: tuple[int, int]) -> StrokeFile:
     """Reads coordinates (.json or .toml) drawn on a photo of `original` height and width.
 
     Raises:
-        ValueError: The file is missing, malformed, or meant for a photo of another size.
+        ValueError: The file is missing, malformed, or meant for a photo of another size, or a
+            stroke lies outside it.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -66,8 +67,8 @@ def read_stroke_file(path: Path, original: tuple[int, int]) -> StrokeFile:
         raise ValueError(f"{str(path)!r} is no stroke file: {_faults(error)}.") from error
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
-            f"`strokes` must be a PNG, JSON or TOML file that can be read; got {str(path)!r}: "
-            f"{error}."
+            f"Coordinates of strokes must be a JSON or TOML file that can be read (a PNG can only "
+            f"have strokes of labels); got {str(path)!r}: {error}."
         ) from error
     width, height = file.size
     if (height, width) != original:
@@ -76,7 +77,22 @@ def read_stroke_file(path: Path, original: tuple[int, int]) -> StrokeFile:
             f"{str(path)!r} is for {width} x {height} (its `size`). Draw them on this photo, or "
             "scale points, widths and `size`."
         )
+    for position, stroke in enumerate(file.strokes):
+        if not _meets(stroke, file.size):
+            raise ValueError(
+                f"`strokes[{position}].points` in {str(path)!r} must lie in the photo, x in 0 to "
+                f"{width} and y in 0 to {height}; got x, y = {stroke.points[0]}."
+            )
     return file
+
+
+def _meets(stroke: Stroke, size: tuple[int, int]) -> bool:
+    """Whether the smallest box around a stroke has a part inside the photo."""
+    reach = stroke.width / 2
+    return all(
+        min(places) - reach < end and max(places) + reach > 0
+        for places, end in zip(zip(*stroke.points, strict=True), size, strict=True)
+    )
 
 
 def label_strokes(
@@ -134,8 +150,9 @@ def colour_strokes(
         each group of strokes that share a colour, in the order the groups first appear.
 
     Raises:
-        ValueError: A stroke with neither a colour that can be read nor a group, a group of a single
-            stroke or with a stroke that is all covered, or a file of another size.
+        ValueError: A stroke with neither a colour that can be read nor a group, or with a label; a
+            group of a single stroke or with a stroke that is all covered; a stroke outside the
+            photo; or a file of another size.
     """
     file = read_stroke_file(path, original)
     colours = torch.tensor([_colour_of(stroke, path) for stroke in file.strokes]) / 255
@@ -237,6 +254,11 @@ def _colour_of(stroke: Stroke, path: Path) -> tuple[int, ...]:
             f"the group shares a colour that is found; got {stroke.group!r} with "
             f"{stroke.colour or stroke.label!r}. Draw a coloured stroke of its own beside it."
         )
+    if stroke.label is not None:
+        raise ValueError(
+            f"A stroke of a colour in {str(path)!r} must have no `label`; got {stroke.label!r} "
+            f"with {stroke.colour!r}. `dataset/photo` takes labels, `dataset/colorization` colours."
+        )
     try:
         return ImageColor.getrgb(str(stroke.colour))[:3]
     except ValueError as error:
@@ -272,7 +294,11 @@ def _groups(
 
 def _faults(error: ValidationError) -> str:
     """All faults of a file in one line, each with its path."""
+    found = error.errors()
+    places = [fault["loc"] for fault in found]
+    # a list whose only item is at fault is told to be empty, too, which it is not
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
-        for fault in error.errors()
+        for fault in found
+        if not any(at != fault["loc"] == at[: len(fault["loc"])] for at in places)
     )

@@ -151,6 +151,37 @@ def test_faults_in_coordinates_are_named(tmp_path: Path, changes: dict[str, obje
         label_strokes(write_json(tmp_path / "s.json", **changes), (20, 40), (20, 40))
 
 
+def test_a_fault_is_told_once(tmp_path: Path):
+    """Not with each list around it, said to be empty."""
+    path = write_json(tmp_path / "s.json", strokes=[{"label": "sky", "points": [[1, 2, 3]]}])
+    with pytest.raises(ValueError, match=r"strokes\.0\.points\.0: [^;]*$"):
+        label_strokes(path, (20, 40), (20, 40))
+
+
+@pytest.mark.parametrize("points", [[[50, 10]], [[10, -9], [30, -5]], [[-6, 5], [-20, 5]]])
+def test_a_stroke_outside_the_photo_is_refused(tmp_path: Path, points: list[list[float]]):
+    path = write_json(tmp_path / "s.json", labels=[], strokes=[{"colour": "red", "points": points}])
+    with pytest.raises(ValueError, match=r"`strokes\[0\]\.points` .* must lie in the photo, x in"):
+        colour_strokes(path, (20, 40), (20, 40))
+
+
+def test_a_stroke_may_begin_and_end_outside(tmp_path: Path):
+    strokes = [{"colour": "red", "points": [[-10, -10], [50, 30]]}]
+    path = write_json(tmp_path / "s.json", labels=[], strokes=strokes)
+    given, _, _ = colour_strokes(path, (20, 40), (20, 40))
+    assert bool(given[10, 20])
+
+
+def test_a_colour_stroke_has_no_label_and_is_no_png(tmp_path: Path):
+    strokes = [{"colour": "red", "label": "sky", "points": [[5, 5]]}]
+    path = write_json(tmp_path / "s.json", strokes=strokes)
+    with pytest.raises(ValueError, match="must have no `label`; got 'sky' with 'red'"):
+        colour_strokes(path, (20, 40), (20, 40))
+    Image.new("RGB", (40, 20)).save(tmp_path / "s.png")
+    with pytest.raises(ValueError, match="a PNG can only have strokes of labels"):
+        colour_strokes(tmp_path / "s.png", (20, 40), (20, 40))
+
+
 @pytest.mark.parametrize("suffix", ["json", "toml", "png"])
 def test_files_that_cannot_be_read_are_one_clear_error(tmp_path: Path, suffix: str):
     path = tmp_path / f"s.{suffix}"
