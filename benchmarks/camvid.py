@@ -26,7 +26,14 @@ from camvid_report import write_report
 
 from groundstate.fitting import fit
 from groundstate_gcrf.energies.video import average_windows, window_starts
-from groundstate_labelling.camvid import CLASSES, IGNORE, CamvidDataset, Frames, read_frames
+from groundstate_labelling.camvid import (
+    CLASSES,
+    IGNORE,
+    CamvidDataset,
+    Frames,
+    read_frames,
+    stretches,
+)
 from groundstate_labelling.cross_entropy import SoftmaxCrossEntropy, enlarge, minimiser
 from groundstate_labelling.dense_labelling import DenseLabelling, Structure
 from groundstate_labelling.mean_iou import class_iou, confusion
@@ -231,8 +238,9 @@ class Bench:
             return enlarge(scores, size).argmax(-3).cpu()
 
     def around(self, model: DenseLabelling, row: Row, frame: int) -> torch.Tensor:
-        reach, last = row.frames - 1, len(self.held.names) - 1
-        low, high = max(frame - reach, 0), min(frame + reach, last)
+        reach = row.frames - 1
+        run = next(each for each in stretches(self.held.names) if frame in each)
+        low, high = max(frame - reach, run.start), min(frame + reach, run.stop - 1)
         count = high - low + 1
         starts = window_starts(count, row.frames)
         clips = torch.stack([self.held.images[low + s : low + s + row.frames] for s in starts])
