@@ -1,5 +1,6 @@
 """`energy/affinity-gcrf` against its definition, its closed-form gradients, and what it refuses."""
 
+import inspect
 import itertools
 from functools import partial
 from typing import Any
@@ -385,6 +386,8 @@ class TestRefusals:
         }
         with pytest.raises(ValueError, match=r"window must be odd.*got 4"):
             affinity_gcrf(**given, neighbours=3, window=4)
+        with pytest.raises(ValueError, match="neighbours must be at least 1"):
+            affinity_gcrf(**given, neighbours=0)
         with pytest.raises(ValueError, match="window must be 1 where each pixel looks at all"):
             affinity_gcrf(**given, window=3)
         with pytest.raises(ValueError, match="must look at another one"):
@@ -392,6 +395,34 @@ class TestRefusals:
         large = torch.zeros(1, 200, 200)
         with pytest.raises(ValueError, match=r"neighbours must be given.*got 40000 pixels"):
             affinity_gcrf(embeddings=large, pinned=large[0] + 1, values=large[0])
+
+    @pytest.mark.parametrize("neighbours", [None, 3])
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ({"weakest": 1.0}, "weakest must be a share from 0 up to but not 1, got 1"),
+            ({"embeddings": torch.ones(0, 2, 3).double()}, "at least one number for each pixel"),
+        ],
+    )
+    def test_what_makes_pixels_alike(
+        self, neighbours: int | None, changed: dict[str, Any], message: str
+    ) -> None:
+        given: dict[str, Any] = {"embeddings": normal(0, 3, 2, 3), "values": normal(1, 2, 3)}
+        with pytest.raises(ValueError, match=message):
+            affinity_gcrf(**{**given, **changed}, pinned=PINNED, neighbours=neighbours)
+
+    def test_types(self) -> None:
+        # in tests a type checker looks on, and would refuse integers before
+        embeddings, values = torch.ones(3, 2, 3), torch.ones(2, 3, dtype=torch.float64)
+        with pytest.raises(TypeError, match="one floating-point type, got embeddings"):
+            affinity_gcrf(embeddings=embeddings, pinned=PINNED, values=values)
+
+    def test_likeness(self) -> None:
+        given = {"embeddings": normal(0, 3, 2, 3), "pinned": PINNED, "values": normal(1, 2, 3)}
+        # the same function without the type checker of the tests, as users have it
+        plain = inspect.unwrap(affinity_gcrf)
+        with pytest.raises(ValueError, match="likeness must be one of 'inner-product', 'distance'"):
+            plain(**given, likeness="cosine")
 
     def test_numbers(self) -> None:
         embeddings, values = normal(0, 3, 2, 3), normal(1, 2, 3)

@@ -15,7 +15,7 @@ each pixel to each of those that look alike, and makes A better conditioned.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, get_args
 
 import torch
 from annotated_types import Ge, Lt
@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundstate.energy import Views
+from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.energies.held import check_held
 from groundstate_gcrf.energies.matrix import GaussianCrf, spread
 from groundstate_gcrf.energies.neighbours import Likeness, dense_similarity, sparse_similarity
@@ -172,8 +173,11 @@ def affinity_gcrf(
 
     Raises:
         NotPositiveDefinite: if nothing holds the level of a set of pixels.
+        TypeError: if embeddings and values are not of one floating-point type.
     """
+    check_choice("likeness", likeness, get_args(Likeness))
     _check_embeddings(embeddings, values)
+    _check_share(weakest)
     _check_choice(neighbours, window, itself, values.shape[-2] * values.shape[-1])
     similarity: Similarity
     if neighbours is None:
@@ -219,10 +223,21 @@ def affinity_gcrf(
 
 
 def _check_embeddings(embeddings: Tensor, values: Tensor) -> None:
-    if embeddings.dim() < 3 or tuple(embeddings.shape[-2:]) != tuple(values.shape[-2:]):
+    shape, size = tuple(embeddings.shape), tuple(values.shape[-2:])
+    if len(shape) < 3 or len(size) < 2 or shape[-2:] != size:
         raise ValueError(
             "embeddings must be [*batch, length, height, width] with the height and width of "
-            f"values, {tuple(values.shape[-2:])}, got the shape {tuple(embeddings.shape)}"
+            f"values, {size}, got the shape {shape}"
+        )
+    if not shape[-3]:
+        raise ValueError(
+            f"embeddings must have at least one number for each pixel, got the shape {shape}; "
+            "without any, all pixels would look alike"
+        )
+    if embeddings.dtype != values.dtype or not values.is_floating_point():
+        raise TypeError(
+            "embeddings and values must have one floating-point type, got embeddings "
+            f"{embeddings.dtype}, values {values.dtype}; convert them with `.to`"
         )
     # no product of two embeddings is larger than the larger of their squares
     if not bool(embeddings.detach().square().sum(-3).isfinite().all()):
@@ -232,13 +247,20 @@ def _check_embeddings(embeddings: Tensor, values: Tensor) -> None:
         )
 
 
+def _check_share(weakest: float) -> None:
+    if not 0 <= weakest < 1:
+        raise ValueError(f"weakest must be a share from 0 up to but not 1, got {weakest}")
+
+
 _LARGEST = 16_384
 """Pixels up to which S is formed: 2 GiB of float64."""
 
 
 def _check_choice(neighbours: int | None, window: int, itself: bool, pixels: int) -> None:
-    if window % 2 == 0:
+    if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd, so that it has a middle, got {window}")
+    if neighbours is not None and neighbours < 1:
+        raise ValueError(f"neighbours must be at least 1, or None for all pixels, got {neighbours}")
     if neighbours is None:
         if window > 1:
             raise ValueError(
