@@ -1,6 +1,6 @@
-"""Runs the compiled recurrence on torch tensors, one thread per share of the problems."""
+"""Runs the compiled recurrences on torch tensors, each group of problems in a thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import Tensor
 from groundstate.solver import Deadline
 from groundstate.status import Status
 from groundstate_gcrf.preconditioners.diagonal import Diagonal
+from groundstate_gcrf.preconditioners.making import Preconditioner
 from groundstate_gcrf.preconditioners.multigrid import Multigrid, starts
 from groundstate_gcrf.recurrence import Recurrence
 from groundstate_gcrf.stencil_kernel import advance  # pyright: ignore[reportUnknownVariableType]
@@ -28,31 +29,54 @@ _LEAST = 16
 """Iterations with cycles before a look: each look costs one more cycle."""
 
 
-def fits(recurrence: Recurrence, stencil: GridStencil) -> bool:
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Problems in the form that compiled code wants.
+
+    Attributes:
+        fields: x, remainder and direction, which may be written, and what else it needs.
+        numbers: beta, scale, goal of each problem, and whether it got there, in float64; then what
+            else it needs.
+        groups: of each problem; those of one group are advanced by one call.
+        advance: `(problems, fields, numbers, status, iterations, epsilon, count)`: at most `count`
+            iterations of some problems, in place.
+        restore: from such a field to the shape of a configuration.
+        cost: entry updates of a problem in one iteration.
+        least: iterations before a look at the deadline.
+    """
+
+    fields: tuple[Array, ...]
+    numbers: Array
+    groups: Array
+    advance: Callable[..., None]
+    restore: Callable[[Array], Tensor]
+    cost: int
+    least: int = 1
+
+
+def may_run(recurrence: Recurrence, parts: Iterable[Tensor]) -> bool:
     """Whether compiled code can do it: numbers on a CPU that carry no graph."""
     x = recurrence.x
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or not x.numel():
         return False
     # the remainder is b - Ax, so it carries the graph of b
-    parts = (x, recurrence.remainder, stencil.diagonal, stencil.right, stencil.down)
-    return not (torch.is_grad_enabled() and any(part.requires_grad for part in parts))
+    carriers = (x, recurrence.remainder, *parts)
+    return not (torch.is_grad_enabled() and any(each.requires_grad for each in carriers))
+
+
+def numbers_of(recurrence: Recurrence, *more: Tensor) -> Array:
+    """The scalars of each problem, as `Job` wants them, and more of them."""
+    batch = recurrence.outcome.shape
+    scalars = (recurrence.beta, recurrence.scale, recurrence.goal, torch.zeros(batch), *more)
+    columns = [each.detach().expand(batch).reshape(-1).double().numpy() for each in scalars]
+    return np.stack(columns, axis=-1)
 
 
 def iterate_compiled(
-    recurrence: Recurrence,
-    stencil: GridStencil,
-    preconditioner: Diagonal | Multigrid,
-    count: int,
-    deadline: Deadline,
+    recurrence: Recurrence, job: Job, count: int, deadline: Deadline
 ) -> Recurrence:
-    """What `groundstate_gcrf.recurrence.iterate` does, for the matrices of a stencil."""
-    batch = recurrence.outcome.shape
-    height, width = recurrence.x.shape[-2:]
-    flat = _matrices(stencil, preconditioner, batch, (height, width), recurrence.x.dtype)
-    moving = (recurrence.x, recurrence.remainder, recurrence.direction)
-    fields = tuple(each.detach().reshape(-1, height, width).numpy().copy() for each in moving)
-    scalars = (recurrence.beta, recurrence.scale, recurrence.goal, torch.zeros(batch))
-    numbers = np.stack([each.reshape(-1).double().numpy() for each in scalars], axis=-1)
+    """What `groundstate_gcrf.recurrence.iterate` does, by a job."""
+    batch, numbers = recurrence.outcome.shape, job.numbers
     status = recurrence.outcome.reshape(-1).numpy().copy()
     iterations = recurrence.iterations.reshape(-1).numpy().copy()
     epsilon = torch.finfo(recurrence.x.dtype).eps
@@ -61,15 +85,11 @@ def iterate_compiled(
         eager = np.flatnonzero(wanting)
         if not eager.size:
             break
-        share = _WORK // (eager.size * height * width)
-        share = max(_LEAST, share // _CYCLE) if flat.sizes.size else max(1, share)
-        share = min(count, share)
-        common = (flat.which, fields, flat.matrices, flat.grids, flat.sizes)
-        _in_threads(eager, (*common, numbers, status, iterations, epsilon, share))
+        share = min(count, max(job.least, _WORK // (eager.size * job.cost)))
+        rest = (job.fields, numbers, status, iterations, epsilon, share)
+        _in_threads(_by_group(eager, job.groups), job.advance, rest)
         count -= share
-    x, remainder, direction = (
-        torch.from_numpy(each).reshape(recurrence.x.shape) for each in fields
-    )
+    x, remainder, direction = (job.restore(each) for each in job.fields[:3])
 
     def back(values: Array, like: Tensor) -> Tensor:
         return torch.from_numpy(values.copy()).to(like.dtype).reshape(batch)
@@ -82,6 +102,34 @@ def iterate_compiled(
         beta=back(numbers[:, 0], recurrence.beta),
         outcome=back(status, recurrence.outcome),
         iterations=back(iterations, recurrence.iterations),
+    )
+
+
+def stencil_job(
+    recurrence: Recurrence, stencil: GridStencil, preconditioner: Preconditioner
+) -> Job | None:
+    """That of a stencil with a diagonal or multigrid as preconditioner; of others there is none."""
+    if not isinstance(preconditioner, Diagonal | Multigrid):
+        return None
+    if not may_run(recurrence, (stencil.diagonal, stencil.right, stencil.down)):
+        return None
+    batch = recurrence.outcome.shape
+    height, width = recurrence.x.shape[-2:]
+    flat = _matrices(stencil, preconditioner, batch, (height, width), recurrence.x.dtype)
+    moving = (recurrence.x, recurrence.remainder, recurrence.direction)
+    cycles = bool(flat.sizes.size)
+
+    def run(problems: Array, fields: tuple[Array, ...], *rest: Any) -> None:
+        _advance(problems, flat.which, fields, flat.matrices, flat.grids, flat.sizes, *rest)
+
+    return Job(
+        fields=tuple(each.detach().reshape(-1, height, width).numpy().copy() for each in moving),
+        numbers=numbers_of(recurrence),
+        groups=np.arange(batch.numel()) % torch.get_num_threads(),
+        advance=run,
+        restore=lambda field: torch.from_numpy(field).reshape(recurrence.x.shape),
+        cost=height * width * (_CYCLE if cycles else 1),
+        least=_LEAST if cycles else 1,
     )
 
 
@@ -110,8 +158,8 @@ def _matrices(
         inverse = inverse.expand(common_shape(inverse.shape, event))
         grids, sizes = torch.zeros(0, dtype=dtype), np.zeros((0, 4), dtype=np.int64)
     parts = (stencil.diagonal, stencil.right, stencil.down, inverse)
-    flat = [_flatten(part.detach(), batch, 2) for part in parts]
-    flat.append(_flatten(grids.detach(), batch, 1))
+    flat = [flatten(part.detach(), batch, 2) for part in parts]
+    flat.append(flatten(grids.detach(), batch, 1))
     return _Matrices(
         which=np.stack([index for _, index in flat], axis=-1),
         matrices=tuple(array for array, _ in flat[:4]),
@@ -127,19 +175,24 @@ def _sizes(multigrid: Multigrid) -> Array:
     return np.column_stack([sizes, starts(multigrid.sizes), fields.cumsum() - fields])
 
 
-def _in_threads(problems: Array, common: tuple[Any, ...]) -> None:
-    threads = min(torch.get_num_threads(), len(problems))
+def _by_group(problems: Array, groups: Array) -> list[Array]:
+    order = problems[np.argsort(groups[problems], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+
+
+def _in_threads(shares: list[Array], run: Callable[..., None], rest: tuple[Any, ...]) -> None:
+    threads = min(torch.get_num_threads(), len(shares))
     if threads == 1:
-        _advance(problems, *common)
+        for share in shares:
+            run(share, *rest)
         return
     # plain threads, for the kernel holds no lock: no second thread pool beside torch's
     with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(_advance, problems[i::threads].copy(), *common) for i in range(threads)]
-        for job in jobs:
+        for job in [pool.submit(run, share, *rest) for share in shares]:
             job.result()
 
 
-def _flatten(part: Tensor, batch: torch.Size, axes: int) -> tuple[Array, Array]:
+def flatten(part: Tensor, batch: torch.Size, axes: int) -> tuple[Array, Array]:
     """The different matrices of a part with so many axes, and which of them each problem has."""
     own, shape = part.shape[: part.dim() - axes], part.shape[part.dim() - axes :]
     index = torch.arange(own.numel()).reshape(own).expand(batch)
