@@ -22,13 +22,12 @@ from groundstate.solver import Deadline, State
 from groundstate.space import Layout
 from groundstate.status import Status
 from groundstate.views import Quadratic
-from groundstate_gcrf.compiled import fits, iterate_compiled
+from groundstate_gcrf.compiled import Job, iterate_compiled, stencil_job
+from groundstate_gcrf.compiled_blocks import block_job
 from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
-from groundstate_gcrf.preconditioners.diagonal import Diagonal
 from groundstate_gcrf.preconditioners.making import MAKERS, Name, Preconditioner
-from groundstate_gcrf.preconditioners.multigrid import Multigrid
 from groundstate_gcrf.recurrence import Recurrence, iterate
-from groundstate_gcrf.structure import GridStencil
+from groundstate_gcrf.structure import EdgeBlocks, GridStencil
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,9 @@ class ConjugateGradients:
     floating point allows), INDEFINITE (pᵀAp ≤ 0 up to rounding) or DIVERGED (not finite). All is
     relative: scaling A or b changes nothing. b = 0 gives x = 0 at once.
 
-    With the view `GridStencil`, on CPU and without gradients through the steps, the iterations run
-    in compiled code. Where `Quadratic.floor` is known each state has a bound on the minimum.
+    With the view `GridStencil` or `EdgeBlocks`, on CPU and without gradients through the steps, the
+    iterations run in compiled code. Where `Quadratic.floor` is known each state has a bound on the
+    minimum.
 
     Attributes:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem.
@@ -99,10 +99,9 @@ class ConjugateGradients:
         # A step gathers its correction from 0 and adds it once: x would be rounded at every
         # iteration, and the true residual would end several times higher (van der Vorst, Ye 2000).
         start = replace(before, x=torch.zeros_like(before.x))
-        stencil = view(energy, GridStencil) if GridStencil in energy.views else None
-        known = isinstance(preconditioner, Diagonal | Multigrid)
-        if known and stencil is not None and fits(before, stencil):
-            after = iterate_compiled(start, stencil, preconditioner, self.check_every, deadline)
+        job = _compiled_job(energy, start, preconditioner)
+        if job is not None:
+            after = iterate_compiled(start, job, self.check_every, deadline)
         else:
             apply = preconditioner.apply
             after = iterate(start, quadratic, layout, apply, self.check_every, deadline)
@@ -219,6 +218,15 @@ class Prepared:
 
     def status(self, state: CGState) -> Int[Tensor, "*batch"]:
         return self.solver.status(state)
+
+
+def _compiled_job(energy: Energy, start: Recurrence, preconditioner: Preconditioner) -> Job | None:
+    """The iterations to come as compiled code does them, where there is such code."""
+    if GridStencil in energy.views:
+        return stencil_job(start, view(energy, GridStencil), preconditioner)
+    if EdgeBlocks in energy.views:
+        return block_job(start, view(energy, EdgeBlocks), preconditioner)
+    return None
 
 
 def _start_afresh(

@@ -8,11 +8,11 @@ from groundstate.solving import solve
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.colouring import colour
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
-from groundstate_gcrf.energies.examples import general_grids
+from groundstate_gcrf.energies.examples import graphs
 from groundstate_gcrf.energies.label_grid import OFFSETS
 from groundstate_gcrf.energies.low_rank import apply_columns, gram_product
 from groundstate_gcrf.energies.matrix import GaussianCrf
-from groundstate_gcrf.energies.sparse import grid_gcrf_potts
+from groundstate_gcrf.energies.sparse import grid_gcrf_general, grid_gcrf_potts
 from groundstate_gcrf.examples import grids
 from groundstate_gcrf.grid import GridGcrf, grid_gcrf
 from groundstate_gcrf.log_determinant import log_determinant
@@ -22,8 +22,10 @@ from groundstate_gcrf.potts_cg import PottsConjugateGradients
 def warm() -> None:
     """Solve small problems in each floating-point type; numba keeps what it compiles."""
     for dtype in (torch.float32, torch.float64):
-        for energy in (grids()[0], general_grids()[0]):
-            solve(to(energy, dtype=dtype), ConjugateGradients(tolerance=1e-3))
+        solve(to(grids()[0], dtype=dtype), ConjugateGradients(tolerance=1e-3))
+        for neighbours in (4, 8, 12):
+            solve(_blocks(neighbours, dtype), ConjugateGradients(tolerance=1e-3))
+        solve(to(graphs()[0], dtype=dtype), ConjugateGradients(tolerance=1e-3))
         for neighbours in (4, 8, 12):
             solve(_labels(neighbours, dtype), PottsConjugateGradients(tolerance=1e-3))
         factor = torch.ones(8, 4, dtype=dtype)
@@ -42,6 +44,14 @@ def _labels(neighbours: int, dtype: torch.dtype) -> GaussianCrf:
     weights = [torch.ones(4 - dy, 4 - abs(dx), dtype=dtype) for dy, dx in OFFSETS[neighbours]]
     unary = torch.rand(2, 4, 4, dtype=dtype)
     return grid_gcrf_potts(unary=unary, weights=weights, diagonal=20.0)
+
+
+def _blocks(neighbours: int, dtype: torch.dtype) -> GaussianCrf:
+    """Two labels coupled by a block for each edge of a grid."""
+    shapes = [(4 - dy, 4 - abs(dx), 2, 2) for dy, dx in OFFSETS[neighbours]]
+    terms = [torch.ones(shape, dtype=dtype) for shape in shapes]
+    unary = torch.rand(2, 4, 4, dtype=dtype)
+    return grid_gcrf_general(unary=unary, terms=terms, diagonal=30.0)
 
 
 def _large_grid() -> GridGcrf:

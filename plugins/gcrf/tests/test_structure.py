@@ -15,7 +15,13 @@ from groundstate.targets import examples_of
 from groundstate.views import SparseMatrix
 from groundstate_gcrf.cholesky import cholesky
 from groundstate_gcrf.potts_split import potts_split
-from groundstate_gcrf.structure import GridStencil, LowRank, PottsStructure, VideoStructure
+from groundstate_gcrf.structure import (
+    EdgeBlocks,
+    GridStencil,
+    LowRank,
+    PottsStructure,
+    VideoStructure,
+)
 
 ENERGIES = [
     (f"{record.component.name} {index}", example)
@@ -80,12 +86,26 @@ def of_stencil(energy: Energy) -> Tensor:
     return filled.reshape(*batch, height * width, height * width)
 
 
+def of_blocks(energy: Energy) -> Tensor:
+    edges, layout = view(energy, EdgeBlocks), energy.space.layout
+    labels, n = layout.event_shape[0], math.prod(layout.event_shape)
+    nodes = n // labels
+    filled = torch.zeros(*layout.batch_shape, labels, nodes, labels, nodes, dtype=torch.float64)
+    for blocks, ends in edges.parts:
+        for edge in range(ends.shape[1]):
+            i, j = int(ends[0, edge]), int(ends[1, edge])
+            filled[..., :, i, :, j] += blocks[..., edge, :, :]
+            filled[..., :, j, :, i] += blocks[..., edge, :, :].mT
+    return filled.reshape(*layout.batch_shape, n, n) + ridge(edges.scale, n)
+
+
 WRITTEN: dict[type, Callable[[Energy], Tensor]] = {
     SparseMatrix: of_sparse,
     LowRank: of_low_rank,
     PottsStructure: of_potts,
     VideoStructure: of_video,
     GridStencil: of_stencil,
+    EdgeBlocks: of_blocks,
 }
 
 

@@ -28,7 +28,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.sparse:grid_gcrf_general",
         summary="label scores on a pixel grid, 4, 8 or 12 neighbours coupled by L×L blocks",
         source=_SPARSE,
-        gives=("Density", "Quadratic", "SparseMatrix"),
+        gives=("Density", "EdgeBlocks", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:general_grids",
     )
     yield Component(
@@ -46,7 +46,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.sparse:graph_gcrf",
         summary="label scores on any graph, coupled by L×L blocks",
         source=_SPARSE,
-        gives=("Density", "Quadratic", "SparseMatrix"),
+        gives=("Density", "EdgeBlocks", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:graphs",
     )
     yield Component(
@@ -91,7 +91,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.video:video_gcrf",
         summary="label scores in a video, frames coupled in time by embeddings",
         source=_VIDEO,
-        gives=("Density", "Quadratic", "VideoStructure"),
+        gives=("Density", "Factored", "Quadratic", "VideoStructure"),
         examples=f"{_HERE}.examples:videos",
     )
     yield Component(
@@ -100,7 +100,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.multi_resolution:multi_resolution_gcrf",
         summary="label scores at several resolutions in one system, coupled or not",
         source=_SPARSE,
-        gives=("Density", "Quadratic", "SparseMatrix"),
+        gives=("Density", "EdgeBlocks", "Quadratic", "SparseMatrix"),
         examples=f"{_HERE}.examples:resolutions",
     )
     yield Component(
@@ -109,7 +109,7 @@ def energies() -> Iterable[Component]:
         target=f"{_HERE}.inverse:inverse_gcrf",
         summary="a covariance of low rank is given, so the minimum needs no solve",
         source=_DENSE,
-        gives=("Covariance", "Density", "LowRank", "Quadratic"),
+        gives=("Covariance", "Density", "Factored", "LowRank", "Quadratic"),
         examples=f"{_HERE}.examples:inverses",
     )
     yield Component(

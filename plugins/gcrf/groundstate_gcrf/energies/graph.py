@@ -17,7 +17,7 @@ from groundstate.views import SparseMatrix
 from groundstate_gcrf.energies.block_kernel import block_product, serves
 from groundstate_gcrf.energies.guard import radius_bound
 from groundstate_gcrf.energies.matrix import spread
-from groundstate_gcrf.structure import common_shape
+from groundstate_gcrf.structure import EdgeBlocks, common_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,8 @@ class GraphMatrix:
         return self.scale - self.radius(self.scale)
 
     def structure(self, linear: Float[Tensor, "..."], /) -> Views:
-        return {SparseMatrix: self._sparse}
+        blocks = EdgeBlocks(parts=((self.terms, self.edge_index),), scale=self.scale)
+        return {SparseMatrix: self._sparse, EdgeBlocks: lambda: blocks}
 
     def _sparse(self) -> SparseMatrix:
         labels, nodes = self.event_shape

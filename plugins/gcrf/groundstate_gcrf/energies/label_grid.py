@@ -21,7 +21,7 @@ from groundstate_gcrf.energies.block_kernel import block_product, serves
 from groundstate_gcrf.energies.graph import GraphMatrix, bound_coupling
 from groundstate_gcrf.energies.guard import radius_bound
 from groundstate_gcrf.energies.matrix import spread
-from groundstate_gcrf.structure import GridNeighbours, common_shape
+from groundstate_gcrf.structure import EdgeBlocks, GridNeighbours, common_shape
 
 Connectivity = Literal[4, 8, 12]
 OFFSETS: dict[int, tuple[tuple[int, int], ...]] = {
@@ -186,7 +186,11 @@ class GridMatrix:
         return self.scale - self.radius(self.scale)
 
     def structure(self, linear: Float[Tensor, "..."], /) -> Views:
-        return {SparseMatrix: self._sparse}
+        return {SparseMatrix: self._sparse, EdgeBlocks: self._blocks}
+
+    def _blocks(self) -> EdgeBlocks:
+        flat = (each.flatten(-4, -3) for each in self.terms)
+        return EdgeBlocks(parts=tuple(zip(flat, self._edges, strict=True)), scale=self.scale)
 
     def _sparse(self) -> SparseMatrix:
         graph = GraphMatrix(
