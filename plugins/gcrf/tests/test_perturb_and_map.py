@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 import torch
+from plugins.gcrf.tests.crfs import dense, normal
 from plugins.gcrf.tests.systems import dense_energy, dense_of, generator, random_grid, spd
 from torch import Tensor
 
@@ -16,6 +17,11 @@ from groundstate.generator import Generator
 from groundstate.solution import SolveError
 from groundstate.testing.oracles import solve_densely
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.energies.examples import inverses, videos
+from groundstate_gcrf.energies.guard import NotPositiveDefinite
+from groundstate_gcrf.energies.inverse import inverse_gcrf
+from groundstate_gcrf.energies.matrix import GaussianCrf
+from groundstate_gcrf.energies.video import Neighbourhood, TemporalDiagonal, video_gcrf
 from groundstate_gcrf.grid import GridGcrf
 from groundstate_gcrf.perturb_and_map import PerturbAndMap
 from groundstate_gcrf.structure import Factored
@@ -65,6 +71,54 @@ def test_noise_has_the_covariance_of_the_matrix() -> None:
     noise = view(energy, Factored).noise((SAMPLES,), generator(3)).reshape(SAMPLES, 9)
     zero = torch.zeros(9, dtype=torch.float64)
     assert worst_z_score(noise, zero, dense_of(energy)) < threshold(9)
+
+
+NEIGHBOURHOODS: tuple[Neighbourhood, ...] = ("2", "4", "6-multiscale", "full")
+
+
+@pytest.mark.parametrize("temporal_diagonal", ["none", "gram"])
+@pytest.mark.parametrize("neighbourhood", NEIGHBOURHOODS)
+def test_noise_of_a_video(
+    neighbourhood: Neighbourhood, temporal_diagonal: TemporalDiagonal
+) -> None:
+    energy = video_gcrf(
+        unary=normal(0, 3, 1, 2, 1),
+        spatial=normal(1, 3, 2, 1, 2, 1),
+        temporal=normal(2, 3, 2, 1, 2, 1),
+        neighbourhood=neighbourhood,
+        temporal_diagonal=temporal_diagonal,
+        diagonal=6.0 if temporal_diagonal == "none" else 0.5,
+    )
+    draws = view(energy, Factored).noise((SAMPLES,), generator(3)).reshape(SAMPLES, 6)
+    zero = torch.zeros(6, dtype=torch.float64)
+    assert worst_z_score(draws, zero, dense(energy)) < threshold(6)
+
+
+def test_noise_of_a_video_that_is_not_proved_definite_is_refused() -> None:
+    energy = video_gcrf(
+        unary=normal(0, 3, 1, 2, 1),
+        spatial=normal(1, 3, 2, 1, 2, 1),
+        temporal=normal(2, 3, 2, 1, 2, 1, size=10.0),
+        guard="report",
+    )
+    with pytest.raises(NotPositiveDefinite, match="noise with the covariance A"):
+        view(energy, Factored).noise((1,), generator(3))
+
+
+def test_noise_where_the_covariance_is_given() -> None:
+    energy = inverse_gcrf(unary=normal(0, 2, 2, 1), embeddings=normal(1, 2, 2, 2, 1), diagonal=0.5)
+    draws = view(energy, Factored).noise((SAMPLES,), generator(3)).reshape(SAMPLES, 4)
+    zero = torch.zeros(4, dtype=torch.float64)
+    assert worst_z_score(draws, zero, dense(energy)) < threshold(4)
+
+
+@pytest.mark.parametrize("energy", [*videos(), *inverses()])
+def test_noise_of_batches_has_their_shape_and_gradients(energy: GaussianCrf) -> None:
+    scale = energy.matrix.scale.clone().requires_grad_()
+    learned = replace(energy, matrix=replace(energy.matrix, scale=scale))
+    draws = view(learned, Factored).noise((2, 3), generator(3))
+    assert draws.shape == (2, 3, *energy.space.layout.shape)
+    assert bool(torch.autograd.grad(draws.square().sum(), scale)[0].isfinite().all())
 
 
 def test_problems_of_a_batch_are_sampled_independently() -> None:

@@ -17,14 +17,16 @@ from groundstate.energy import Views
 from groundstate.views import Covariance
 from groundstate_gcrf.energies.guard import NotPositiveDefinite
 from groundstate_gcrf.energies.low_rank import (
+    apply_columns,
     check_factor,
     event_of,
     gram_product,
     largest_gram_eigenvalue,
+    normal,
 )
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.linear_algebra import cholesky
-from groundstate_gcrf.structure import LowRank, common_shape
+from groundstate_gcrf.structure import Factored, LowRank, common_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +77,20 @@ class InverseMatrix:
             return LowRank(factor=self.whitened, signs=signs, scale=self.scale.reciprocal())
 
         return {
+            Factored: lambda: Factored(noise=lambda shape, rng: self._noise(linear, shape, rng)),
             Covariance: lambda: Covariance(matvec=self.covariance, linear=linear),
             LowRank: low_rank,
         }
+
+    def _noise(
+        self, linear: Tensor, sample_shape: tuple[int, ...], rng: torch.Generator
+    ) -> Float[Tensor, "..."]:
+        """A(Fᵀε + √λε'), whose covariance is ACA = A."""
+        batch = linear.shape[: linear.dim() - len(self.event_shape)]
+        inner = normal((*sample_shape, *batch, self.factor.shape[-2]), linear, rng)
+        own = normal((*sample_shape, *linear.shape), linear, rng)
+        low = apply_columns(self.factor, inner).reshape(own.shape)
+        return self.matvec(low + spread(self.scale.sqrt(), len(self.event_shape)) * own)
 
 
 def inverse_gcrf(

@@ -10,6 +10,7 @@ temporal part lacks its diagonal. Its smallest eigenvalue is at least λ + μ ma
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, cast, get_args
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from groundstate.energy import Views
 from groundstate_gcrf.checks import check_choice
-from groundstate_gcrf.energies.guard import Guard
+from groundstate_gcrf.energies.guard import Guard, NotPositiveDefinite
 from groundstate_gcrf.energies.guarded import guarded
 from groundstate_gcrf.energies.low_rank import (
     apply_columns,
@@ -28,9 +29,11 @@ from groundstate_gcrf.energies.low_rank import (
     event_of,
     gram_product,
     largest_gram_eigenvalue,
+    normal,
 )
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
-from groundstate_gcrf.structure import VideoStructure, common_shape
+from groundstate_gcrf.linear_algebra import cholesky, eigen
+from groundstate_gcrf.structure import Factored, VideoStructure, common_shape
 
 Neighbourhood = Literal["2", "4", "6-multiscale", "full"]
 TemporalDiagonal = Literal["none", "gram"]
@@ -102,11 +105,15 @@ class VideoMatrix:
         grams = self.spatial.square().sum(axis) + own * self.temporal.square().sum(axis)
         return grams + spread(self.scale, len(self.event_shape))
 
-    def temporal_bound(self) -> Float[Tensor, "..."]:
-        """How far below 0 the eigenvalues of the temporal part may lie, at most."""
+    def _coupling_deficit(self) -> Float[Tensor, ""]:
+        """δ with which coupling + δI is positive semidefinite."""
         lowest = cast(Tensor, torch.linalg.eigvalsh(self.coupling))[0]
         # an adjacency matrix with its degrees, or all ones, is positive semidefinite
-        deficit = torch.where(lowest < -1e-5, -lowest * (1 + 1e-5), torch.zeros_like(lowest))
+        return torch.where(lowest < -1e-5, -lowest * (1 + 1e-5), torch.zeros_like(lowest))
+
+    def temporal_bound(self) -> Float[Tensor, "..."]:
+        """How far below 0 the eigenvalues of the temporal part may lie, at most."""
+        deficit = self._coupling_deficit()
         return deficit * largest_gram_eigenvalue(self.factors[1]).amax(-1)
 
     def floor(self) -> Float[Tensor, "..."]:
@@ -115,10 +122,59 @@ class VideoMatrix:
     def structure(self, linear: Float[Tensor, "..."], /) -> Views:
         spatial, temporal = self.factors
         return {
+            Factored: lambda: Factored(noise=partial(self._noise, linear)),
             VideoStructure: lambda: VideoStructure(
                 spatial=spatial, temporal=temporal, coupling=self.coupling, scale=self.scale
-            )
+            ),
         }
+
+    def _noise(
+        self, linear: Tensor, sample_shape: tuple[int, ...], rng: torch.Generator
+    ) -> Float[Tensor, "..."]:
+        """A_vᵀε_v + T_vᵀ Σ_u W_vu ε'_u + noise of covariance λI - δT_vᵀT_v, WWᵀ = coupling + δI.
+
+        The last is ζ - T_vᵀ(δT_vζ/λ + √δ Lε) with ζ ~ N(0, λI) and LLᵀ = I - δT_vT_vᵀ/λ: what is
+        left of ζ when T_vζ was seen through noise (Matheron's rule). No root of a large matrix.
+        """
+        spatial, temporal = self.factors
+        batch = (*sample_shape, *linear.shape[: linear.dim() - len(self.event_shape)])
+        frames, size = len(self.coupling), temporal.shape[-1]
+
+        def draw(length: int) -> Tensor:
+            return normal((*batch, frames, length), linear, rng)
+
+        values, vectors = eigen(self.coupling)
+        deficit = self._coupling_deficit()
+        root = vectors * (values + deficit).clamp(min=0).sqrt()
+        scale = spread(self.scale, 2)
+        own = scale.sqrt() * draw(size)
+        short = root @ draw(temporal.shape[-2])
+        if bool(deficit > 0):
+            lower = self._lower(deficit)
+            white = draw(temporal.shape[-2])
+            rest = (lower @ white[..., None])[..., 0]
+            short = short - (deficit / scale) * apply_rows(temporal, own) - deficit.sqrt() * rest
+        noise = apply_columns(spatial, draw(spatial.shape[-2])) + apply_columns(temporal, short)
+        return (noise + own).reshape(*batch, *self.event_shape)
+
+    def _lower(self, deficit: Float[Tensor, ""]) -> Float[Tensor, "*batch frames rank rank"]:
+        """The Cholesky factor of I - δT_vT_vᵀ/λ.
+
+        Raises:
+            NotPositiveDefinite: if λ is less than δσ_max(T_v)².
+        """
+        temporal = self.factors[1]
+        gram = (deficit / spread(self.scale, 3)) * (temporal @ temporal.mT)
+        eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+        lower, definite = cholesky(eye - gram)
+        if not bool(definite.all()):
+            raise NotPositiveDefinite(
+                "noise with the covariance A can be drawn where A is proved to be positive "
+                "definite, and its temporal part may outweigh `diagonal`; raise it, set "
+                '`temporal_diagonal = "gram"`, or let `guard = "rescale"` shrink the temporal '
+                "embeddings"
+            )
+        return lower
 
 
 def video_gcrf(
