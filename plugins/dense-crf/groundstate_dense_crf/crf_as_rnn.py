@@ -19,6 +19,7 @@ from groundstate_dense_crf.filters import (
     Filter,
     How,
     Normalisation,
+    check_inputs,
     gaussian_filter,
     pixel_features,
 )
@@ -67,7 +68,15 @@ class CrfAsRnn(nn.Module):
 
     def forward(self, batch: Batch, /) -> IndependentLabels:
         """The beliefs for `unary` `[*batch, height, width, labels]` and `image` in the batch."""
-        return IndependentLabels(log_beliefs=self.log_beliefs(batch["unary"], batch["image"]))
+        unary, image = batch["unary"], batch["image"]
+        check_inputs(unary, image)
+        labels, dtype = self.compatibility.shape[-1], self.compatibility.dtype
+        if unary.shape[-1] != labels or unary.dtype != dtype:
+            raise ValueError(
+                f"`unary` must have {labels} labels as {dtype}, like this module; got "
+                f"{unary.shape[-1]} as {unary.dtype}"
+            )
+        return IndependentLabels(log_beliefs=self.log_beliefs(unary, image))
 
     def log_beliefs(
         self,

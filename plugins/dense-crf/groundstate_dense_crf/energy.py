@@ -26,6 +26,7 @@ from groundstate_dense_crf.filters import (
     Filter,
     How,
     Normalisation,
+    check_inputs,
     gaussian_filter,
     pixel_features,
 )
@@ -52,6 +53,15 @@ class DenseCrf:
     def __post_init__(self) -> None:
         if not bool(self.unary.isfinite().all()):
             raise ValueError("`unary` must be finite; to forbid a label, give it a large cost")
+        for name, each in (("compatibility", self.compatibility), ("weights", self.weights)):
+            if not bool(each.isfinite().all()):
+                raise ValueError(f"`{name}` must be finite; look for NaN or a division by 0")
+        problems = tuple(self.unary.shape[:-3])
+        if not _spreads(tuple(self.weights.shape[:-1]), problems):
+            raise ValueError(
+                f"weights must be one number, or one for each problem {problems}, got the shape "
+                f"{tuple(self.weights.shape[:-1])}"
+            )
         # a sum of products of transposed factors may differ in the last place
         if not bool(torch.isclose(self.compatibility, self.compatibility.mT).all()):
             raise ValueError(
@@ -135,12 +145,7 @@ def dense_crf(
         filter: "exact" takes all pairs of pixels; "lattice" is linear in pixels and approximate;
             "auto" chooses by size.
     """
-    if unary.dim() < 3 or unary.shape[:-1] != image.shape[:-1]:
-        raise ValueError(
-            "`unary` [*batch, height, width, labels] and `image` [*batch, height, width, channels] "
-            f"must agree but for their last axes; got {tuple(unary.shape)} and "
-            f"{tuple(image.shape)}"
-        )
+    check_inputs(unary, image)
     labels = unary.shape[-1]
     if compatibility is None:
         compatibility = 1 - torch.eye(labels, dtype=unary.dtype, device=unary.device)
@@ -165,3 +170,9 @@ def dense_crf(
         ),
         weights=torch.stack([weights[0] + 0 * weights[1], weights[1] + 0 * weights[0]], -1),
     )
+
+
+def _spreads(shape: tuple[int, ...], batch: tuple[int, ...]) -> bool:
+    """Whether something of this shape can be spread over the batch."""
+    ends = zip(reversed(shape), reversed(batch), strict=False)
+    return len(shape) <= len(batch) and all(mine in (1, size) for mine, size in ends)

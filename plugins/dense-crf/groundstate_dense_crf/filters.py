@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from groundstate_dense_crf.exact import ExactFilter
@@ -115,6 +115,18 @@ def gaussian_filter(
         return lattice_filter(features, normalised=normalise == "symmetric")
     inner = ExactFilter(features=features) if how == "exact" else lattice_filter(features)
     return NormalisedFilter(inner=inner) if normalise == "symmetric" else inner
+
+
+def check_inputs(unary: Shaped[Tensor, "..."], image: Shaped[Tensor, "..."]) -> None:
+    """Raises `ValueError` unless these are costs and a photo of the same pixels."""
+    if unary.dim() < 3 or unary.shape[:-1] != image.shape[:-1]:
+        raise ValueError(
+            "`unary` [*batch, height, width, labels] and `image` [*batch, height, width, channels] "
+            f"must agree but for their last axes; got {tuple(unary.shape)} and "
+            f"{tuple(image.shape)}"
+        )
+    if unary.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"`unary` must be float32 or float64, got {unary.dtype}; convert it")
 
 
 def pixel_features(
