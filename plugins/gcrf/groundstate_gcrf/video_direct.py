@@ -19,7 +19,7 @@ from torch import Tensor
 
 from groundstate.energy import Energy, view
 from groundstate_gcrf.direct import Direct, Inverse, verdict_of
-from groundstate_gcrf.linear_algebra import cholesky, eigen, factor_lu, solve_lu
+from groundstate_gcrf.linear_algebra import all_finite, cholesky, eigen, factor_lu, solve_lu
 from groundstate_gcrf.sides import Sides
 from groundstate_gcrf.structure import VideoStructure, common_shape
 
@@ -69,14 +69,17 @@ def factorise(energy: Energy) -> Inverse:
     """A⁻¹ of the matrix of a video, with a verdict per problem."""
     layout, small = energy.space.layout, small_system(view(energy, VideoStructure))
     own, (frames, rank) = small.scale.shape, small.rows.shape[-3:-1]
-    finite = small.rows.isfinite().flatten(-3).all(-1) & small.scale.isfinite()
+    # what is not finite in U is not finite on the diagonal of UUᵀ
+    finite = all_finite(small.gram.flatten(-3, -2)) & small.scale.isfinite()
     usable = finite & (small.scale > 0)
-    rows = torch.where(usable[..., None, None, None], small.rows, 0.0)
-    gram = torch.where(usable[..., None, None, None], small.gram, 0.0)
-    small = replace(small, gram=gram, scale=torch.where(usable, small.scale, 1.0))
+    rows, gram = small.rows, small.gram
+    if not bool(usable.all()):
+        where = usable[..., None, None, None]
+        rows, gram = (torch.where(where, each, 0.0) for each in (rows, gram))
+        small = replace(small, gram=gram, scale=torch.where(usable, small.scale, 1.0))
     definite = is_definite(small)
     eye = torch.eye(frames * rank, dtype=rows.dtype, device=rows.device)
-    matrix = small.scale[..., None, None] * eye + small.coupling @ on_diagonal(gram)
+    matrix = small.scale[..., None, None] * eye + _coupled(small, gram)
     matrix = torch.where(definite[..., None, None], matrix, eye)
     sides = Sides(batch=layout.batch_shape, own=tuple(own))
     factors = factor_lu(sides.matrices(matrix))
@@ -101,10 +104,29 @@ def factorise(energy: Energy) -> Inverse:
 def is_definite(small: SmallSystem) -> Bool[Tensor, "*own"]:
     """Whether A is, by a matrix of the small size with the same eigenvalues as A beside λ."""
     values, vectors = eigen(small.gram.detach())
-    root = on_diagonal((vectors * values.clamp(min=0.0).sqrt()[..., None, :]) @ vectors.mT)
-    eye = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
-    shift = small.scale.detach()[..., None, None] * eye
-    return cholesky(root @ small.coupling @ root + shift)[1]
+    root = (vectors * values.clamp(min=0.0).sqrt()[..., None, :]) @ vectors.mT
+    small = replace(small, coupling=small.coupling.detach())
+    both = _coupled(small, root, root)
+    eye = torch.eye(both.shape[-1], dtype=root.dtype, device=root.device)
+    return cholesky(both + small.scale.detach()[..., None, None] * eye)[1]
+
+
+def _coupled(
+    small: SmallSystem,
+    right: Float[Tensor, "*own frames n n"],
+    left: Float[Tensor, "*own frames n n"] | None = None,
+) -> Float[Tensor, "*own all all"]:
+    """K times the block-diagonal matrix of some blocks, and that of others times it.
+
+    Each block of K is diagonal, so it only scales rows.
+    """
+    frames, n = right.shape[-3:-1]
+    mixed = small.coupling.reshape(frames, n, frames, n).diagonal(dim1=1, dim2=3)
+    if left is None:
+        blocks = mixed[..., None] * right[..., None, :, :, :]
+    else:
+        blocks = (left[..., :, None, :, :] * mixed[:, :, None, :]) @ right[..., None, :, :, :]
+    return blocks.transpose(-3, -2).reshape(*right.shape[:-3], frames * n, frames * n)
 
 
 def on_diagonal(blocks: Float[Tensor, "*own frames n n"]) -> Float[Tensor, "*own all all"]:
