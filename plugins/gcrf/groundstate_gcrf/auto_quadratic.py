@@ -32,10 +32,11 @@ _ENTRIES = 1 << 26
 """Numbers that written-out matrices may have: half a gigabyte."""
 _SMALL_SYSTEM = 2048
 """Unknowns up to which a small dense system is worth its cubic cost."""
-_RANK = 256
-"""Rank up to which the Gram matrix costs less than some thirty products (benchmarks/gcrf_dense)."""
-_SHARED_RANK = 128
-"""The same of embeddings that labels share: all of them are in one product."""
+_RANK = 128
+"""Rank for each right-hand side of a matrix up to which its Gram matrix costs no more than the some
+twenty products of a solve with it (benchmarks/gcrf_dense, gcrf_video)."""
+_SHARED_RANK = 12
+"""The same of embeddings that labels share, for each label: of its products some eight count."""
 _FILLING = 16
 """Entries in a row of a sparse matrix beyond which its factors fill up."""
 _SPARSE = 20_000
@@ -198,8 +199,8 @@ def _by_labels(energy: Energy) -> tuple[str, str] | None:
     if potts.neighbours is not None:
         return "potts-cg", f"{potts.labels} labels share one grid: iterations over its pixels"
     if potts.factor is not None:
-        rank = potts.factor.shape[-2]
-        fits, size = rank <= _SHARED_RANK, f"of rank {rank}"
+        rank, columns = potts.factor.shape[-2], potts.labels * _sides(energy, potts.factor, 2)
+        fits, size = rank <= max(_RANK, _SHARED_RANK * columns), f"of rank {rank}"
     elif potts.sparse is not None:
         fits, size = pixels <= _SPARSE, f"sparse, over {pixels} pixels"
     else:
@@ -213,9 +214,10 @@ def _by_frames(energy: Energy) -> tuple[str, str] | None:
     if VideoStructure not in energy.views:
         return None
     video = view(energy, VideoStructure)
-    rows = len(video.coupling) * (video.spatial.shape[-2] + video.temporal.shape[-2])
-    variables = math.prod(energy.space.layout.event_shape)
-    if rows > min(_SMALL_SYSTEM, variables):
+    rank = video.spatial.shape[-2] + video.temporal.shape[-2]
+    rows, variables = len(video.coupling) * rank, math.prod(energy.space.layout.event_shape)
+    sides = min(_sides(energy, each, 3) for each in (video.spatial, video.temporal))
+    if rows > min(_SMALL_SYSTEM, variables) or rank > _RANK * sides:
         return None
     return "video-direct", f"embeddings of all frames have {rows} rows for {variables} variables"
 
@@ -223,7 +225,15 @@ def _by_frames(energy: Energy) -> tuple[str, str] | None:
 def _by_rank(energy: Energy) -> tuple[str, str] | None:
     if LowRank not in energy.views:
         return None
-    rank, variables = view(energy, LowRank).factor.shape[-2:]
-    if rank > min(_RANK, variables):
+    factor = view(energy, LowRank).factor
+    rank, variables = factor.shape[-2:]
+    sides = _sides(energy, factor, 2)
+    if rank > min(_RANK * sides, variables):
         return None
-    return "woodbury", f"rank {rank} for {variables} variables"
+    return "woodbury", f"rank {rank} for {variables} variables, {sides} right-hand sides a matrix"
+
+
+def _sides(energy: Energy, factor: Tensor, axes: int) -> int:
+    """How many problems share a matrix made of embeddings with so many axes."""
+    matrices = math.prod(factor.shape[: factor.dim() - axes])
+    return max(1, math.prod(energy.space.layout.batch_shape) // max(1, matrices))

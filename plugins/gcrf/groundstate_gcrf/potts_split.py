@@ -146,11 +146,11 @@ def _of_low_rank(potts: PottsStructure, batch: tuple[int, ...]) -> Inverse:
         if labels == 1:
             return sides.unsides(rows / over)
         short = upper @ rows.mT
-        each = short.unflatten(-1, (-1, labels))
+        each = short.reshape(*short.shape[:-1], -1, labels)
         mean = each.mean(-1)
         rest = cholesky_solve(small[0], (each - mean[..., None]).flatten(-2))
         common = cholesky_solve(small[1], mean)
-        inner = (rest.unflatten(-1, (-1, labels)) - common[..., None]).flatten(-2)
+        inner = (rest.reshape(each.shape) - common[..., None]).flatten(-2)
         return sides.unsides((rows + inner.mT @ upper) / over)
 
     verdict = verdict_of(definite & usable, finite)

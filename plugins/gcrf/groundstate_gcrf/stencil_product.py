@@ -155,7 +155,9 @@ def product_with_stencil(
         bounds = np.linspace(0, rows, threads + 1).astype(int)
         # plain threads, for the kernel holds no lock: no second thread pool beside torch's
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda i: _run(*common, bounds[i], bounds[i + 1]), range(threads)))
+            jobs = [pool.submit(_run, *common, *bounds[i : i + 2]) for i in range(threads)]
+            for job in jobs:
+                job.result()
     return product.reshape(*lead, height, width)
 
 
