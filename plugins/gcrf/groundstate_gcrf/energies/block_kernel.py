@@ -72,18 +72,22 @@ def add_products(
     safe = max(terms.shape[0] - lanes, 0) // max(size, 1)
     copy = np.zeros(size + lanes, dtype=terms.dtype)
     distant = terms.nbytes > _IN_CACHE
+    # one array with places in it: a slice for each edge would cost as much as a block
+    product, x, stride = products.reshape(-1), xs.reshape(-1), xs.shape[1]
     for edge in range(begin.shape[0]):
         i, j, first = begin[edge] * slots, end[edge] * slots, edge * size
         if edge >= safe:
             copy[:size] = terms[first : first + size]
             for column in columns:
-                _add_block(products[column], xs[column], copy, i, j, 0, labels)
+                here = column * stride
+                _add_block(product, x, copy, here + i, here + j, 0, labels)
             continue
         if distant:
             for entry in range(0, size, _LINE // terms.itemsize):
                 prefetch(terms, _U(first + entry + _AHEAD // terms.itemsize))
         for column in columns:
-            _add_block(products[column], xs[column], terms, i, j, first, labels)
+            here = column * stride
+            _add_block(product, x, terms, here + i, here + j, first, labels)
 
 
 def serves(terms: Sequence[Float[Tensor, "..."]], x: Float[Tensor, "..."]) -> bool:
