@@ -15,9 +15,10 @@ from torch import Tensor
 
 from groundstate.energy import Energy, view
 from groundstate.solver import Deadline, PreparableSolver, Solver, State
-from groundstate.views import SparseMatrix
+from groundstate.views import Covariance, SparseMatrix
 from groundstate_gcrf.cholesky import cholesky
 from groundstate_gcrf.conjugate_gradients import ConjugateGradients
+from groundstate_gcrf.covariance import by_covariance
 from groundstate_gcrf.direct import check_tolerance
 from groundstate_gcrf.potts_cg import PottsConjugateGradients
 from groundstate_gcrf.potts_split import potts_split
@@ -62,10 +63,11 @@ class AutoState(State):
 class AutoQuadratic:
     """Minimises E(x) = ½xᵀAx - bᵀx + c by the solver that fits.
 
-    In this order: dense factors for a small problem; `potts-cg` for labels on a grid that share
-    their weights; the Potts split, the video solver or Woodbury where their structure is given and
-    the system they need is small; sparse factors up to some size; conjugate gradients for all the
-    rest, with multigrid on a pixel grid in the memory of the CPU.
+    In this order: a product where the covariance is given; dense factors for a small problem;
+    `potts-cg` for labels on a grid that share their weights; the Potts split, the video solver or
+    Woodbury where their structure is given and the system they need is small; sparse factors up to
+    some size; conjugate gradients for all the rest, with multigrid on a pixel grid in the memory of
+    the CPU.
 
     Attributes:
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
@@ -155,6 +157,7 @@ def _potts_cg(tolerance: float | None) -> Solver[Any]:
 _SOLVERS: Mapping[str, Callable[[float | None], Solver[Any]]] = {
     "cg": _cg,
     "cholesky": lambda tolerance: cholesky(tolerance=tolerance),
+    "covariance": lambda tolerance: by_covariance(tolerance=tolerance),
     "potts-cg": _potts_cg,
     "potts-split": lambda tolerance: potts_split(tolerance=tolerance),
     "sparse-direct": lambda tolerance: sparse_direct(tolerance=tolerance),
@@ -167,6 +170,8 @@ def choose(energy: Energy) -> tuple[str, str]:
     """The name of the solver that fits, and why."""
     layout, views = energy.space.layout, energy.views
     n = math.prod(layout.event_shape)
+    if Covariance in views:
+        return "covariance", "its covariance is given: the minimum is a product with it"
     entries = n * n * (1 if SparseMatrix in views else math.prod(layout.batch_shape))
     if n <= _DENSE and entries <= _ENTRIES:
         return "cholesky", f"{n} variables: dense factors are quickest"

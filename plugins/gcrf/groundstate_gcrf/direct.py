@@ -76,10 +76,12 @@ class Direct:
     Attributes:
         factorise: what makes A⁻¹ of an energy.
         tolerance: on the true ‖b - Ax‖ / ‖b‖ of each problem; None is √ε of the type.
+        refinements: how often A⁻¹(b - Ax) may be added.
     """
 
     factorise: Factorise
     tolerance: float | None = None
+    refinements: int = _REFINEMENTS
 
     def __post_init__(self) -> None:
         check_tolerance(self.tolerance)
@@ -103,7 +105,7 @@ class Direct:
         # problems that are done keep every bit
         if not bool((state.outcome == Status.RUNNING).any()):
             return state
-        return _solved(energy, state, self.factorise(energy), self.tolerance)
+        return _solved(energy, state, self.factorise(energy), self.tolerance, self.refinements)
 
     def status(self, state: DirectState) -> Int[Tensor, "*batch"]:
         return state.outcome
@@ -120,7 +122,11 @@ class Direct:
 
 
 def _solved(
-    energy: Energy, state: DirectState, inverse: Inverse, tolerance: float | None
+    energy: Energy,
+    state: DirectState,
+    inverse: Inverse,
+    tolerance: float | None,
+    refinements: int,
 ) -> DirectState:
     """A⁻¹b, refined, with a verdict on each problem that has none yet."""
     running = state.outcome == Status.RUNNING
@@ -132,7 +138,7 @@ def _solved(
     running = outcome == Status.RUNNING
     right = spread * linear
     x = torch.where(layout.expand(running), inverse.apply(right), 0.0)
-    x, left, residual = _refine(energy, right, x, inverse.apply)
+    x, left, residual = _refine(energy, right, x, inverse.apply, refinements)
     x, left = x / spread, left / spread  # powers of 2, so these belong together to the last bit
     lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
     outcome = outcome.masked_fill(lost, int(Status.DIVERGED))
@@ -165,6 +171,7 @@ def _refine(
     linear: Float[Tensor, "..."],
     x: Float[Tensor, "..."],
     apply: Callable[[Tensor], Tensor],
+    refinements: int,
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "*batch"]]:
     """Add A⁻¹(b - Ax) as long as it lowers the residual of a problem; x, b - Ax, residual."""
     quadratic, layout = view(energy, Quadratic), energy.space.layout
@@ -173,7 +180,7 @@ def _refine(
     left = linear - quadratic.matvec(x)
     residual = norm(layout, left) / size
     least = _ROUNDING * torch.finfo(x.dtype).eps
-    for _ in range(_REFINEMENTS):
+    for _ in range(refinements):
         if bool((residual <= least).all()):
             break
         tried = x + apply(left)

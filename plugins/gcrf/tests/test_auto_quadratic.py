@@ -11,6 +11,7 @@ from groundstate.status import Status
 from groundstate.testing.oracles import solve_densely
 from groundstate.unions import union
 from groundstate_gcrf.auto_quadratic import AutoQuadratic, choose
+from groundstate_gcrf.energies.inverse import inverse_gcrf
 from groundstate_gcrf.energies.low_rank import low_rank_gcrf
 from groundstate_gcrf.energies.low_rank_potts import low_rank_potts_gcrf
 
@@ -42,6 +43,34 @@ def test_picks_by_structure_and_says_why(choice: str) -> None:
     assert bool(((solution.status == Status.OPTIMAL) | (solution.status == 1)).all())
     expected = solve_densely(energy).minimiser
     torch.testing.assert_close(solution.x, expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [4, 30])
+def test_a_given_covariance_keeps_the_digits_that_its_inverse_loses(size: int) -> None:
+    unary, factor = normal(1, size, size), normal(3, 1, size, size, seed=1)
+    energy = inverse_gcrf(unary=unary.float(), embeddings=factor.float(), diagonal=1e-4)
+    solution = solve(energy, AutoQuadratic(), throw=False)
+    assert solution.stats["solver"] == "covariance"
+    flat, b = factor.float().double().flatten(1), unary.float().double().flatten()
+    expected = flat.mT @ (flat @ b) + torch.tensor(1e-4).double() * b
+    torch.testing.assert_close(
+        solution.x.double().flatten(), expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max())
+    )
+    residual = solution.state.residual
+    assert residual is not None
+    confirmed = float(residual) <= torch.finfo(torch.float32).eps ** 0.5
+    assert int(solution.status) == (Status.OPTIMAL if confirmed else Status.STALLED)
+
+
+def test_a_given_covariance_solves_the_backward_pass() -> None:
+    given = (normal(1, 2, 3), normal(2, 1, 2, 3, seed=1), torch.tensor(0.5, dtype=torch.float64))
+    leaves = tuple(each.requires_grad_() for each in given)
+
+    def minimiser(unary: Any, factor: Any, scale: Any) -> Any:
+        energy = inverse_gcrf(unary=unary, embeddings=factor, diagonal=scale)
+        return solve(energy, AutoQuadratic(), gradient="implicit").x
+
+    assert torch.autograd.gradcheck(minimiser, leaves)
 
 
 def test_a_large_grid_is_iterated_with_multigrid() -> None:
