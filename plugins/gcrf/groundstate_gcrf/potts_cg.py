@@ -37,9 +37,9 @@ from groundstate_gcrf.potts_kernel import (
 from groundstate_gcrf.structure import PottsStructure
 
 Kernel = Callable[..., None]
-_advance, _begin, _end = (
-    cast(Kernel, each) for each in (advance_problems, begin_problems, end_problems)
-)
+Problems = NDArray[np.int64]
+_advance = cast(Kernel, advance_problems)
+_begin, _end = cast(Kernel, begin_problems), cast(Kernel, end_problems)
 _WORK = 200_000_000
 """Entries times weights between two looks at the deadline, a fifth of a second or so."""
 
@@ -192,11 +192,11 @@ def solve_compiled(
     state = (x, b, together, mean, directions, squares, iterations, status)
     matrices = (scales, goals, flat.weights, flat.which, flat.sizes)
     epsilon = torch.finfo(right.dtype).eps
-    everything = np.arange(problems)
+    everything = cast(Problems, np.arange(problems))
     _in_threads(_begin, everything, b, mean, squares)
     while count > 0 and not deadline.passed:
         ahead = ~(squares <= goals[:, None]) & (status == Status.RUNNING)[:, None]
-        eager = np.flatnonzero(ahead.any(axis=1))
+        eager = cast(Problems, np.flatnonzero(ahead.any(axis=1)))
         if not eager.size:
             break
         cost = int(ahead.sum()) * pixels * len(grid.offsets)
@@ -208,13 +208,15 @@ def solve_compiled(
     return torch.from_numpy(x).reshape(right.shape), torch.from_numpy(status).reshape(batch), done
 
 
-def _in_threads(kernel: Kernel, problems: NDArray[np.int64], *common: Any) -> None:
+def _in_threads(kernel: Kernel, problems: Problems, *common: Any) -> None:
     threads = min(torch.get_num_threads(), len(problems))
     if threads > 1:
         # plain threads, for the kernel holds no lock: no second thread pool beside torch's
         with ThreadPoolExecutor(threads) as pool:
             shares = [problems[first::threads].copy() for first in range(threads)]
-            list(pool.map(lambda share: kernel(share, *common), shares))
+            jobs = [pool.submit(kernel, share, *common) for share in shares]
+            for job in jobs:
+                job.result()
     elif threads:
         kernel(problems, *common)
 

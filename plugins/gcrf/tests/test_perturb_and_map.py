@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 from statistics import NormalDist
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -114,8 +114,9 @@ def test_noise_where_the_covariance_is_given() -> None:
 
 @pytest.mark.parametrize("energy", [*videos(), *inverses()])
 def test_noise_of_batches_has_their_shape_and_gradients(energy: GaussianCrf) -> None:
-    scale = energy.matrix.scale.clone().requires_grad_()
-    learned = replace(energy, matrix=replace(energy.matrix, scale=scale))
+    matrix = cast(Any, energy.matrix)
+    scale = cast(Tensor, matrix.scale).clone().requires_grad_()
+    learned = replace(energy, matrix=replace(matrix, scale=scale))
     draws = view(learned, Factored).noise((2, 3), generator(3))
     assert draws.shape == (2, 3, *energy.space.layout.shape)
     assert bool(torch.autograd.grad(draws.square().sum(), scale)[0].isfinite().all())
