@@ -36,7 +36,7 @@ _SMALL_SYSTEM = 2048
 _RANK = 128
 """Rank for each right-hand side of a matrix up to which its Gram matrix costs no more than the some
 twenty products of a solve with it (benchmarks/gcrf_dense, gcrf_video)."""
-_SHARED_RANK = 12
+_SHARED_RANK = 16
 """The same of embeddings that labels share, for each label: of its products some eight count."""
 _FILLING = 16
 """Entries in a row of a sparse matrix beyond which its factors fill up."""
