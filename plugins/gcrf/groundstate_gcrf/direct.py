@@ -138,12 +138,13 @@ def _solved(
     running = outcome == Status.RUNNING
     right = spread * linear
     x = torch.where(layout.expand(running), inverse.apply(right), 0.0)
-    x, left, residual = _refine(energy, right, x, inverse.apply, refinements)
+    limit = torch.finfo(x.dtype).eps ** 0.5 if tolerance is None else tolerance
+    least = max(_ROUNDING * torch.finfo(x.dtype).eps, tolerance or 0.0)
+    x, left, residual = _refine(energy, right, x, inverse.apply, refinements, least)
     x, left = x / spread, left / spread  # powers of 2, so these belong together to the last bit
     lost = running & ~(layout.sum(x * 0) == 0)  # finite times 0 is 0
     outcome = outcome.masked_fill(lost, int(Status.DIVERGED))
     running = running & ~lost
-    limit = torch.finfo(x.dtype).eps ** 0.5 if tolerance is None else tolerance
     outcome = outcome.masked_fill(running & (residual <= limit), int(Status.OPTIMAL))
     outcome = outcome.masked_fill(running & ~(residual <= limit), int(Status.STALLED))
     if not bool(running.all()):
@@ -172,14 +173,14 @@ def _refine(
     x: Float[Tensor, "..."],
     apply: Callable[[Tensor], Tensor],
     refinements: int,
+    least: float,
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "*batch"]]:
-    """Add A⁻¹(b - Ax) as long as it lowers the residual of a problem; x, b - Ax, residual."""
+    """Add A⁻¹(b - Ax) as long as it lowers a residual above `least`; x, b - Ax, residual."""
     quadratic, layout = view(energy, Quadratic), energy.space.layout
     size = norm(layout, linear)
     size = torch.where(size > 0, size, 1.0)
     left = linear - quadratic.matvec(x)
     residual = norm(layout, left) / size
-    least = _ROUNDING * torch.finfo(x.dtype).eps
     for _ in range(refinements):
         if bool((residual <= least).all()):
             break

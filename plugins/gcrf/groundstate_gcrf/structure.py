@@ -119,7 +119,6 @@ class PottsStructure(MatrixView):
     Attributes:
         labels: how many there are; the first axis of the event.
         apply: v to Ψv on `[*sample, *batch, columns, pixels]`, pixels flattened; differentiable.
-        diagonal: the diagonal of Ψ, broadcastable to `[*batch, pixels]`.
         scale: λ of each problem, broadcastable to the batch.
         factor: ψ with Ψ = ψᵀψ, where Ψ has low rank.
         sparse: makes the entries of Ψ over the flattened pixels, where Ψ is sparse.
@@ -128,7 +127,6 @@ class PottsStructure(MatrixView):
 
     labels: int
     apply: Callable[[Tensor], Tensor]
-    diagonal: Float[Tensor, "*diagonal_batch _"]
     scale: Float[Tensor, "*scale_batch"]
     factor: Float[Tensor, "*factor_batch rank pixels"] | None = None
     sparse: Callable[[], SparseMatrix] | None = None

@@ -91,7 +91,6 @@ def potts(
     view = PottsStructure(
         labels=labels,
         apply=lambda v: v @ psi,
-        diagonal=psi.diagonal(dim1=-2, dim2=-1),
         scale=shift,
         factor=factor if kind == "low rank" else None,
         sparse=(lambda: sparse) if kind == "sparse" else None,

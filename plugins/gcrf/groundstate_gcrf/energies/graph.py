@@ -149,9 +149,6 @@ class GraphCoupling:
     def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.apply(x.sum(-2, keepdim=True) - x)
 
-    def diagonal(self) -> Float[Tensor, "..."]:
-        return self.weights.new_zeros((self.nodes,))
-
     def radius(self, goal: Float[Tensor, "..."] | None = None) -> Float[Tensor, "..."]:
         """A certified bound on the largest |eigenvalue|."""
         absolute = replace(self, weights=self.weights.abs())

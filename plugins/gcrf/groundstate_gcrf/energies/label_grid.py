@@ -78,9 +78,6 @@ class GridCoupling:
             offsets=_offsets(self.weights), weights=self.weights, pixel_shape=self.pixel_shape
         )
 
-    def diagonal(self) -> Float[Tensor, "..."]:
-        return self.weights[0].new_zeros(self.pixel_shape)
-
     def radius(self, goal: Float[Tensor, "..."] | None = None) -> Float[Tensor, "..."]:
         """A certified bound on the largest |eigenvalue|."""
         absolute = replace(self, weights=tuple(each.abs() for each in self.weights))

@@ -24,7 +24,6 @@ from groundstate_gcrf.energies.low_rank import (
     check_factor,
     event_of,
     largest_gram_eigenvalue,
-    squared_norms,
 )
 from groundstate_gcrf.energies.matrix import GaussianCrf, as_scale, spread
 from groundstate_gcrf.energies.potts import PottsMatrix
@@ -74,9 +73,6 @@ class GramCoupling:
 
     def _lead(self, flat: Tensor) -> tuple[int, ...]:
         return (*common_shape(flat.shape[:-2], self.batch_shape), flat.shape[-2])
-
-    def diagonal(self) -> Float[Tensor, "..."]:
-        return squared_norms(self.factor, -1 - len(self.pixel_shape))
 
     def spectrum(
         self, lowest: Float[Tensor, "..."], highest: Float[Tensor, "..."], /

@@ -41,10 +41,6 @@ class Coupling(Protocol):
         """Ψ(S - x_k) for each column k, S the sum of all columns."""
         ...
 
-    def diagonal(self) -> Float[Tensor, "..."]:
-        """The diagonal of Ψ, broadcastable to `[*batch, *pixels]`."""
-        ...
-
     def spectrum(
         self, lowest: Float[Tensor, "..."], highest: Float[Tensor, "..."], /
     ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
@@ -122,7 +118,6 @@ class PottsMatrix:
         return PottsStructure(
             labels=self.labels,
             apply=apply,
-            diagonal=coupling.diagonal().flatten(-dimensions),
             scale=self.scale,
             factor=None if factor is None else factor.flatten(-dimensions),
             sparse=coupling.sparse,
