@@ -25,7 +25,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")]
 )
-ELSEWHERE = ("make", "git", "python", "groundstate run segment", "groundstate run --record")
+ELSEWHERE = (
+    "make",
+    "git",
+    "python",
+    "groundstate run segment",
+    "groundstate run --record",
+    "groundstate fit label-streets",
+)
 """Commands that are not run here: of a checkout, or longer than a page may take (`make demo`)."""
 
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
