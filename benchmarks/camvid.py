@@ -19,7 +19,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from camvid_report import write_report
@@ -177,7 +177,7 @@ class Bench:
             folder=folder,
             on_record=lambda r: self.tell(row, training, seed, r.step, steps, r.loss),
         )
-        counts, pictures = self.measure(learned.state.model, row)
+        counts, pictures = self.measure(cast(DenseLabelling, learned.state.model), row)
         score = Score(
             row=row.name,
             training=training,
@@ -199,7 +199,8 @@ class Bench:
         if start is not None:
             saved = torch.load(start / "last.pt", weights_only=False)["learner"]["model"]
             model.load_state_dict({**model.state_dict(), **saved})
-        return model.to(self.device, memory_format=torch.channels_last)
+        to: Any = model.to  # its declaration leaves memory_format out
+        return to(self.device, memory_format=torch.channels_last)
 
     def loss(self) -> SoftmaxCrossEntropy:
         """Rare classes count more, by the square root of how rare they are."""

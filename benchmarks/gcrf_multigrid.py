@@ -79,7 +79,7 @@ def our_setup(system: PhotoSystem) -> None:
 
 def scipys(system: PhotoSystem) -> Callable[[], Answer]:
     """The `cg` of scipy, with the diagonal."""
-    inverse = 1 / system.matrix.diagonal()
+    inverse = 1 / np.asarray(system.matrix.diagonal(), dtype=np.float64)
     operator: Any = LinearOperator
     jacobi = operator(system.matrix.shape, matvec=lambda r: inverse * r, dtype=inverse.dtype)
 

@@ -52,9 +52,6 @@ class WithinPixels:
     def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.apply(x.sum(-3, keepdim=True) - x)
 
-    def diagonal(self) -> Float[Tensor, "..."]:
-        return self.between.diagonal() + spread(self.within, 2)
-
     def spectrum(
         self, lowest: Float[Tensor, "..."], highest: Float[Tensor, "..."], /
     ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
