@@ -284,7 +284,7 @@ def test_strokes_of_another_size(groundstate: Command, here: Path) -> None:
 
 def test_a_shipped_solver_whose_view_does_not_fit(groundstate: Command, here: Path) -> None:
     message = refused(groundstate, here, "run", "colorize", "--set", "solver.use=solver/icm")
-    assert "'solver/icm' needs the view FactorGraph, and 'energy/grid-gcrf' gives" in message
+    assert "'solver/icm' needs the view FactorGraph, and 'energy/affinity-gcrf' gives" in message
     assert "solver/cg" in message
 
 
