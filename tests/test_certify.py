@@ -97,6 +97,18 @@ def test_a_claimed_residual_must_be_the_residual(claimed: float) -> None:
     gs.solve(energy, scripted(0.0, 1.0, residual=always(0.5)))
 
 
+def test_one_honest_problem_does_not_excuse_the_residual_of_another() -> None:
+    energy = bowl(torch.full((2, 1), 2.0, dtype=F64))  # at x = 1: ½ for both
+    xs = torch.ones(1, 2, 1, dtype=F64)
+    honest, liar = (
+        Scripted(xs=xs, residual=each([0.5, 0.5])),
+        Scripted(xs=xs, residual=each([0.5, 1e-6])),
+    )
+    gs.solve(energy, honest)
+    with pytest.raises(CertificationError, match=r"residual of 1e-06 for configuration \(1,\)"):
+        gs.solve(energy, liar)
+
+
 def test_a_residual_may_be_claimed_up_to_a_factor_of_two() -> None:
     energy = bowl(tensor(2.0))  # at x = 1.998: 1e-3
     gs.solve(energy, scripted(1.998, residual=always(6e-4)))

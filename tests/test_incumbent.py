@@ -20,7 +20,8 @@ def test_the_best_between_two_points_of_the_trace_is_kept() -> None:
 
 def test_of_configurations_that_rounding_cannot_tell_apart_the_last_one_is_kept() -> None:
     energy = bowl(tensor(1.0))
-    steps = torch.tensor([[0.0], [1.0 + 1e-9], [1.0 - 2e-9]], dtype=F64)
+    # 1e-10 higher than the one before: more than nothing, less than rounding may make
+    steps = torch.tensor([[0.0], [1.0 + 1e-6], [1.0 - 1.5e-5]], dtype=F64)
     claims = energy(steps)
     solver = Scripted(xs=steps, energy=lambda step: claims[step])
     assert torch.equal(gs.solve(energy, solver, steps=2).x, steps[2])

@@ -170,6 +170,15 @@ def test_what_is_not_finite_has_diverged_and_raises_with_the_solution() -> None:
     assert not bool(solution.ok)
 
 
+def test_a_value_that_the_energy_does_not_see_has_diverged_too() -> None:
+    blind = FunctionEnergy(
+        function=lambda x: x[..., 0] ** 2, space=Real(event_shape=(2,), dtype=F64)
+    )
+    solver = Scripted(xs=torch.tensor([[2.0, 0.0], [1.0, float("nan")]], dtype=F64))
+    with pytest.raises(gs.SolveError, match="diverged"):
+        gs.solve(blind, solver)
+
+
 @pytest.mark.parametrize("lost", [1e200, float("inf"), float("nan")])
 def test_the_best_outlives_what_overflows_after_it(lost: float) -> None:
     start = tensor([1.0, 1.0])

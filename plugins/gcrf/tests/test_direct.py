@@ -179,6 +179,20 @@ def test_factors_are_made_once_for_a_gradient() -> None:
     assert calls == [energy] and energy.values.grad is not None
 
 
+def test_coarse_factors_are_refined_as_far_as_asked() -> None:
+    def coarse(energy: Energy) -> Inverse:
+        fine = cholesky().factorise(energy)
+        return replace(fine, apply=lambda b: 0.99 * fine.apply(b))
+
+    energy = random_grid(9)
+    once = solve(energy, replace(cholesky(tolerance=1e-3), factorise=coarse))
+    more = solve(energy, replace(cholesky(tolerance=1e-7), factorise=coarse))
+    # each time the residual falls by 100: once is enough for the one, three times for the other
+    assert 1e-5 < float(once.state.residual) <= 1e-3
+    assert float(more.state.residual) <= 1e-7
+    assert int(more.status) == Status.OPTIMAL
+
+
 @pytest.mark.parametrize("solver", SOLVERS, ids=["cholesky", "sparse-direct"])
 def test_prepared_factors_serve_any_side_and_no_other_matrix(solver: Any) -> None:
     energy, other = random_grid(7, batch=(2,)), random_grid(8, batch=(2,), diagonal=3.0)
