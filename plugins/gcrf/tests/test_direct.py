@@ -187,6 +187,7 @@ def test_coarse_factors_are_refined_as_far_as_asked() -> None:
     energy = random_grid(9)
     once = solve(energy, replace(cholesky(tolerance=1e-3), factorise=coarse))
     more = solve(energy, replace(cholesky(tolerance=1e-7), factorise=coarse))
+    assert once.state.residual is not None and more.state.residual is not None
     # each time the residual falls by 100: once is enough for the one, three times for the other
     assert 1e-5 < float(once.state.residual) <= 1e-3
     assert float(more.state.residual) <= 1e-7
