@@ -182,7 +182,11 @@ def test_factors_are_made_once_for_a_gradient() -> None:
 def test_coarse_factors_are_refined_as_far_as_asked() -> None:
     def coarse(energy: Energy) -> Inverse:
         fine = cholesky().factorise(energy)
-        return replace(fine, apply=lambda b: 0.99 * fine.apply(b))
+
+        def apply(b: torch.Tensor) -> torch.Tensor:
+            return 0.99 * fine.apply(b)
+
+        return replace(fine, apply=apply)
 
     energy = random_grid(9)
     once = solve(energy, replace(cholesky(tolerance=1e-3), factorise=coarse))
