@@ -183,7 +183,7 @@ def test_coarse_factors_are_refined_as_far_as_asked() -> None:
     def coarse(energy: Energy) -> Inverse:
         fine = cholesky().factorise(energy)
 
-        def apply(b: torch.Tensor) -> torch.Tensor:
+        def apply(b: Tensor) -> Tensor:
             return 0.99 * fine.apply(b)
 
         return replace(fine, apply=apply)
