@@ -33,7 +33,7 @@ demo: .venv/.warm ## segment and colour a photo, write two reports
 	@ls $(CURDIR)/runs/segment/report.html $(CURDIR)/runs/colorize/report.html | sed 's/^/  /'
 
 test: .venv/.warm ## all tests but the slow ones, with shapes checked
-	$(RUN)/python -m pytest -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m "not slow" -n auto $(ARGS)
 
 lint: .venv/.developing ## ruff
 	$(RUN)/ruff check .
@@ -83,6 +83,6 @@ PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) constraints.txt
 # Kernels compiled on first use are compiled here, so that no time budget is spent on it: a plugin
 # that has some has a module `warm`.
 WARMING := $(wildcard plugins/*/groundstate_*/warm.py)
-.venv/.warm: .venv/.installed $(shell grep -ls '^from numba' plugins/*/groundstate_*/*.py)
+.venv/.warm: .venv/.installed $(shell grep -rls --include=*.py '^from numba' plugins/*/groundstate_*)
 	for file in $(WARMING); do $(RUN)/python -m $$(basename $$(dirname $$file)).warm; done
 	touch $@
