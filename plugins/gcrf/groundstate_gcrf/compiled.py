@@ -1,8 +1,8 @@
 """Runs the compiled recurrences on torch tensors, each group of problems in a thread."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from groundstate_gcrf.preconditioners.multigrid import Multigrid, starts
 from groundstate_gcrf.recurrence import Recurrence
 from groundstate_gcrf.stencil_kernel import advance  # pyright: ignore[reportUnknownVariableType]
 from groundstate_gcrf.structure import GridStencil, common_shape
+from groundstate_gcrf.threads import run_all
 
 Array = NDArray[Any]
 _advance = cast(Callable[..., None], advance)
@@ -87,7 +88,7 @@ def iterate_compiled(
             break
         share = min(count, max(job.least, _WORK // (eager.size * job.cost)))
         rest = (job.fields, numbers, status, iterations, epsilon, share)
-        _in_threads(_by_group(eager, job.groups), job.advance, rest)
+        run_all([partial(job.advance, each, *rest) for each in _by_group(eager, job.groups)])
         count -= share
     x, remainder, direction = (job.restore(each) for each in job.fields[:3])
 
@@ -178,18 +179,6 @@ def _sizes(multigrid: Multigrid) -> Array:
 def _by_group(problems: Array, groups: Array) -> list[Array]:
     order = problems[np.argsort(groups[problems], kind="stable")]
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-
-
-def _in_threads(shares: list[Array], run: Callable[..., None], rest: tuple[Any, ...]) -> None:
-    threads = min(torch.get_num_threads(), len(shares))
-    if threads == 1:
-        for share in shares:
-            run(share, *rest)
-        return
-    # plain threads, for the kernel holds no lock: no second thread pool beside torch's
-    with ThreadPoolExecutor(threads) as pool:
-        for job in [pool.submit(run, share, *rest) for share in shares]:
-            job.result()
 
 
 def flatten(part: Tensor, batch: torch.Size, axes: int) -> tuple[Array, Array]:

@@ -10,8 +10,8 @@ iterations cost 1/L of those of the whole system, and the deviations need few.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -35,6 +35,7 @@ from groundstate_gcrf.potts_kernel import (
     end_problems,  # pyright: ignore[reportUnknownVariableType]
 )
 from groundstate_gcrf.structure import PottsStructure
+from groundstate_gcrf.threads import run_all, shares
 
 Kernel = Callable[..., None]
 Problems = NDArray[np.int64]
@@ -190,7 +191,7 @@ def solve_compiled(
     # deviations
     goals = (goal.double() ** 2 * (0.5 * MARGIN / labels)).reshape(-1).contiguous().numpy()
     state = (x, b, together, mean, directions, squares, iterations, status)
-    matrices = (scales, goals, flat.weights, flat.which, flat.sizes)
+    matrices = (scales, goals, flat.weights, flat.which, flat.sizes, flat.shifts)
     epsilon = torch.finfo(right.dtype).eps
     everything = cast(Problems, np.arange(problems))
     _in_threads(_begin, everything, b, mean, squares)
@@ -209,16 +210,9 @@ def solve_compiled(
 
 
 def _in_threads(kernel: Kernel, problems: Problems, *common: Any) -> None:
-    threads = min(torch.get_num_threads(), len(problems))
-    if threads > 1:
-        # plain threads, for the kernel holds no lock: no second thread pool beside torch's
-        with ThreadPoolExecutor(threads) as pool:
-            shares = [problems[first::threads].copy() for first in range(threads)]
-            jobs = [pool.submit(kernel, share, *common) for share in shares]
-            for job in jobs:
-                job.result()
-    elif threads:
-        kernel(problems, *common)
+    threads = len(shares(len(problems), len(problems)))
+    parts = [problems[first::threads].copy() for first in range(threads)]
+    run_all([partial(kernel, part, *common) for part in parts])
 
 
 def solve_in_torch(

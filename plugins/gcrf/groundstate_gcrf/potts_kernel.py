@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from groundstate.status import Status
 from groundstate_gcrf.energies.grid_kernel import (
+    apply_neighbours,  # pyright: ignore[reportUnknownVariableType]
     pad,  # pyright: ignore[reportUnknownVariableType]
-    subtract_coupled,  # pyright: ignore[reportUnknownVariableType]
 )
 
 Array = NDArray[Any]
@@ -23,13 +23,6 @@ _ORDER_FREE = {"reassoc", "contract", "nsz"}
 """Sums may be vectorised; NaN and infinity keep their meaning."""
 MARGIN = 0.8
 """How much of the squared tolerance may be used up, for rounding takes its part."""
-
-
-@njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
-@typing.no_type_check
-def _scale(q: Array, scale: float, p: Array) -> None:
-    for i in range(q.shape[0]):
-        q[i] = scale * p[i]
 
 
 @njit(cache=True, nogil=True, fastmath=_ORDER_FREE, error_model="numpy")
@@ -69,8 +62,9 @@ def _iterate(
     r: Array,
     p: Array,
     q: Array,
+    zeros: Array,
     coupled: Array,
-    shifts: Array,
+    shifts: tuple[int, ...],
     scale: float,
     square: float,
     goal: float,
@@ -82,8 +76,7 @@ def _iterate(
     for done in range(count):
         if square <= goal:
             return RUNNING, done, square
-        _scale(q, scale, p)
-        subtract_coupled(q, p, coupled, shifts, 0, 0, p.shape[0])
+        apply_neighbours(q, p, zeros, coupled, shifts, scale, 1, 0, 0, p.shape[0], 0)
         curvature, size = _dots(q, p)
         if not (np.isfinite(curvature) and np.isfinite(size)):
             return DIVERGED, done, square
@@ -162,6 +155,7 @@ def advance_problems(
     weights: tuple[Array, ...],
     which: Array,
     sizes: Array,
+    shifts: tuple[int, ...],
     epsilon: float,
     count: int,
 ) -> None:
@@ -180,19 +174,19 @@ def advance_problems(
         status: of each problem; RUNNING where nothing is wrong.
         scales: λ of each problem.
         goals: what ‖r‖² of the mean and of each deviation may be, per problem.
-        weights: see `grid_kernel.Flat`, as are `which` and `sizes`.
+        weights: see `grid_kernel.Flat`, as are the next three.
         which: the matrix of each problem.
         sizes: of grid and offsets.
+        shifts: of the neighbours.
         epsilon: of the floating-point type.
         count: iterations at most.
     """
     labels, pixels = xs.shape[1], xs.shape[2]
-    offsets, width = sizes[1:], sizes[0, 1]
-    shifts = offsets[:, 0] * width + offsets[:, 1]
-    work = np.empty((2, pixels), dtype=xs.dtype)
-    p, q = work[0], work[1]
+    work = np.zeros((3, pixels), dtype=xs.dtype)
+    p, q, zeros = work[0], work[1], work[2]
+    padded = np.empty((len(weights), pixels), dtype=xs.dtype)
     for problem in problems:
-        padded = pad(weights, which[problem], offsets, sizes[0, 0], width)
+        pad(padded, weights, which[problem], sizes, 0, pixels)
         coupled = padded * xs.dtype.type(1 - labels)
         scale, goal = scales[problem], goals[problem]
         for column in range(1 + labels):
@@ -204,7 +198,7 @@ def advance_problems(
                 x, r, matrix = xs[problem, column - 1], bs[problem, column - 1], padded
             p[:] = r if iterations[problem, column] == 0 else directions[problem, column]
             verdict, done, square = _iterate(
-                x, r, p, q, matrix, shifts, scale, square, goal, epsilon, count
+                x, r, p, q, zeros, matrix, shifts, scale, square, goal, epsilon, count
             )
             squares[problem, column] = square
             iterations[problem, column] += done

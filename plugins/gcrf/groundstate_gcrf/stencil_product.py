@@ -6,7 +6,7 @@ are in the cache. Used on CPU where no gradient flows through.
 
 import typing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +15,8 @@ from jaxtyping import Float
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from groundstate_gcrf.threads import run_all, shares
 
 Array = NDArray[Any]
 _U = np.uint64
@@ -145,20 +147,12 @@ def product_with_stencil(
     flat = [_flatten(part.detach(), lead) for part in parts]
     matrices = tuple(array for array, _ in flat)
     which = np.stack([index for _, index in flat], axis=-1)
-    product = torch.empty_like(given)
-    common = (product.numpy(), given.numpy(), matrices, which)
+    product = np.empty(given.shape, dtype=given.numpy().dtype)
+    common = (product, given.numpy(), matrices, which)
     rows = len(given) * height
-    threads = max(1, min(torch.get_num_threads(), given.numel() // _SHARE, rows))
-    if threads == 1:
-        _run(*common, 0, rows)
-    else:
-        bounds = np.linspace(0, rows, threads + 1).astype(int)
-        # plain threads, for the kernel holds no lock: no second thread pool beside torch's
-        with ThreadPoolExecutor(threads) as pool:
-            jobs = [pool.submit(_run, *common, *bounds[i : i + 2]) for i in range(threads)]
-            for job in jobs:
-                job.result()
-    return product.reshape(*lead, height, width)
+    parts_of_rows = shares(rows, given.numel() // _SHARE)
+    run_all([partial(_run, *common, begin, end) for begin, end in parts_of_rows])
+    return torch.from_numpy(product).reshape(*lead, height, width)
 
 
 def _flatten(part: Tensor, lead: tuple[int, ...]) -> tuple[Array, Array]:

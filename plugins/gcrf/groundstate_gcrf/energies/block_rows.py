@@ -9,7 +9,6 @@ row, and what it read there is made 0.
 # pyright: basic, reportAttributeAccessIssue=false, reportMissingTypeStubs=false
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -17,59 +16,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from groundstate_gcrf.energies.registers import INDEX, Registers, data_of, fetch, registers
+
 REGISTER = 32
 """Bytes in a vector register: what every processor has, or makes of two."""
 AT_ONCE = 7
 """The most rows that fit into 16 registers beside what they are multiplied with."""
-_ORDER_FREE = ("reassoc", "contract", "nsz")
-"""Sums may be done in any order; NaN and infinity keep their meaning."""
-_INDEX, _SHORT = ir.IntType(64), ir.IntType(32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Writer:
-    """Writes operations on registers of `lanes` numbers of `size` bytes."""
-
-    builder: Any
-    vector: ir.VectorType
-    lanes: int
-    size: int
-
-    def at(self, pointer: Any, index: Any) -> Any:
-        return self.builder.gep(pointer, [index])
-
-    def load(self, pointer: Any) -> Any:
-        place = self.builder.bitcast(pointer, self.vector.as_pointer())
-        return self.builder.load(place, align=self.size)
-
-    def store(self, value: Any, pointer: Any) -> None:
-        place = self.builder.bitcast(pointer, self.vector.as_pointer())
-        self.builder.store(value, place, align=self.size)
-
-    def spread(self, value: Any, kind: ir.VectorType) -> Any:
-        """One number in all lanes."""
-        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _SHORT(0))
-        lanes = ir.Constant(ir.VectorType(_SHORT, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, first, lanes)
-
-    def multiply_add(self, total: Any, left: Any, right: Any) -> Any:
-        part = self.builder.fmul(left, right, flags=_ORDER_FREE)
-        return self.builder.fadd(total, part, flags=_ORDER_FREE)
-
-    def add_up(self, value: Any) -> Any:
-        """The sum over lanes."""
-        scalar = self.vector.element
-        kind = ir.FunctionType(scalar, [scalar, self.vector])
-        name = f"llvm.vector.reduce.fadd.v{self.lanes}f{8 * self.size}"
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        nothing = ir.Constant(scalar, -0.0)
-        return self.builder.call(function, [nothing, value], fastmath=_ORDER_FREE)
-
-    def below(self, limit: Any) -> Any:
-        """Which lanes have an index below the limit."""
-        kind = ir.VectorType(_INDEX, self.lanes)
-        lane = ir.Constant(kind, list(range(self.lanes)))
-        return self.builder.icmp_unsigned("<", lane, self.spread(limit, kind))
 
 
 def _rows(count: int) -> Callable[..., None]:
@@ -87,14 +39,11 @@ def _rows(count: int) -> Callable[..., None]:
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kinds = signature.args[:3]
-            size = kinds[0].dtype.bitwidth // 8
-            lanes = REGISTER // size
-            vector = ir.VectorType(context.get_value_type(kinds[0].dtype), lanes)
             fields = [
-                context.make_array(kind)(context, builder, value).data
+                data_of(context, builder, kind, value)
                 for kind, value in zip(kinds, values[:3], strict=True)
             ]
-            writer = _Writer(builder=builder, vector=vector, lanes=lanes, size=size)
+            writer = registers(context, builder, kinds[0], REGISTER)
             _write(writer, count, fields, values[3:])
             return context.get_dummy_value()
 
@@ -103,15 +52,15 @@ def _rows(count: int) -> Callable[..., None]:
     return rows
 
 
-def _write(writer: _Writer, count: int, fields: list[Any], places: Any) -> None:
+def _write(writer: Registers, count: int, fields: list[Any], places: Any) -> None:
     """The body: a loop over registers of columns, then what is left of them, then the sums."""
     builder, at = writer.builder, writer.at
     product, x, terms = fields
     here, there, entry, labels = places
     zero = ir.Constant(writer.vector, [0.0] * writer.lanes)
-    variables = [builder.add(here, _INDEX(row)) for row in range(count)]
+    variables = [builder.add(here, INDEX(row)) for row in range(count)]
     own = [writer.spread(builder.load(at(x, each)), writer.vector) for each in variables]
-    entries = [builder.add(entry, builder.mul(labels, _INDEX(row))) for row in range(count)]
+    entries = [builder.add(entry, builder.mul(labels, INDEX(row))) for row in range(count)]
     starts = [at(terms, each) for each in entries]
     sums = [cgutils.alloca_once_value(builder, zero) for _ in range(count)]
 
@@ -127,12 +76,12 @@ def _write(writer: _Writer, count: int, fields: list[Any], places: Any) -> None:
             back = writer.multiply_add(back, term, own[row])
         writer.store(back, target)
 
-    left = builder.and_(labels, _INDEX(writer.lanes - 1))
+    left = builder.and_(labels, INDEX(writer.lanes - 1))
     whole = builder.sub(labels, left)
-    step = _INDEX(writer.lanes)
-    with cgutils.for_range_slice(builder, _INDEX(0), whole, step, _INDEX) as (first, _):
+    step = INDEX(writer.lanes)
+    with cgutils.for_range_slice(builder, INDEX(0), whole, step, INDEX) as (first, _):
         columns(first, None)
-    with builder.if_then(builder.icmp_unsigned(">", left, _INDEX(0))):
+    with builder.if_then(builder.icmp_unsigned(">", left, INDEX(0))):
         columns(whole, writer.below(left))
     for variable, total in zip(variables, sums, strict=True):
         target = at(product, variable)
@@ -148,12 +97,8 @@ def prefetch(_: Any, terms: Any, entry: Any) -> Any:
     """Ask for the cache line of an entry, which need not exist."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        place = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [place.type, _SHORT, _SHORT, _SHORT])
-        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data_cache = _SHORT(0), _SHORT(3), _SHORT(1)
-        builder.call(fetch, [place, read, keep, data_cache])
+        data = data_of(context, builder, signature.args[0], values[0])
+        fetch(builder, builder.gep(data, [values[1]]))
         return context.get_dummy_value()
 
     return types.void(terms, entry), generate

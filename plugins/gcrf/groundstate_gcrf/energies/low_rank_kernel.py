@@ -8,7 +8,7 @@ the result while they are still in the cache. Used on CPU where no gradient flow
 import math
 import typing
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +17,8 @@ from jaxtyping import Float
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from groundstate_gcrf.threads import run_all, shares
 
 Array = NDArray[Any]
 _ORDER_FREE = {"reassoc", "contract", "nsz"}
@@ -142,21 +144,15 @@ def _each(run: Callable[..., None], factor: Tensor, given: Tensor) -> Tensor:
     matrices = factor.detach().reshape(count, rows, columns).numpy()
     vectors = given.detach().reshape(count, given.shape[-1]).contiguous().numpy()
     # threads take rows of every matrix, and their results are added
-    threads = max(min(torch.get_num_threads(), rows // 8), 1)
-    results = np.zeros((threads, len(matrices), columns), dtype=vectors.dtype)
-    bounds = np.linspace(0, rows, threads + 1).astype(int)
+    parts = shares(rows, rows // 8)
+    results = np.zeros((len(parts), len(matrices), columns), dtype=vectors.dtype)
     short = vectors.shape[1] == rows and run is _run_columns
 
-    def work(thread: int) -> None:
-        part = slice(bounds[thread], bounds[thread + 1])
+    def work(thread: int, begin: int, end: int) -> None:
         for i, matrix in enumerate(matrices):
-            vector = vectors[i, part] if short else vectors[i]
-            run(results[thread, i], vector, matrix[part])
+            vector = vectors[i, begin:end] if short else vectors[i]
+            run(results[thread, i], vector, matrix[begin:end])
 
-    if threads == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(threads)))
-    total = results[0] if threads == 1 else results.sum(0)
+    run_all([partial(work, thread, *part) for thread, part in enumerate(parts)])
+    total = results[0] if len(parts) == 1 else results.sum(0)
     return torch.from_numpy(total).reshape(*factor.shape[:-2], columns)
