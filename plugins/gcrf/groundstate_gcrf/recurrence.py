@@ -100,19 +100,22 @@ def _advance(
     verdict = verdict.masked_fill(broken, int(Status.RUNNING))
     moving = eager & ~broken & (verdict == Status.RUNNING)
     alpha = torch.where(moving, energy_norm / torch.where(moving, curvature, 1.0), 0.0)
-    where = layout.expand(moving)
     x = torch.addcmul(now.x, layout.expand(alpha / now.scale), direction)
     remainder = torch.addcmul(now.remainder, layout.expand(alpha), product, value=-1)
-    remainder = torch.where(where, remainder, now.remainder)
+    if moving.device.type != "cpu" or not bool(moving.all()):
+        where = layout.expand(moving)
+        x = torch.where(where, x, now.x)
+        remainder = torch.where(where, remainder, now.remainder)
+        direction = torch.where(where, direction, now.direction)
     preconditioned = precondition(remainder)
     following = layout.dot(remainder, preconditioned)
     beta = torch.where(moving, following / torch.where(moving, energy_norm, 1.0), now.beta)
     norm = layout.dot(remainder, remainder).detach().sqrt()
     advanced = replace(
         now,
-        x=torch.where(where, x, now.x),
+        x=x,
         remainder=remainder,
-        direction=torch.where(where, direction, now.direction),
+        direction=direction,
         beta=beta.masked_fill(eager & broken, float("nan")),
         outcome=torch.where(eager, verdict, now.outcome),
         iterations=now.iterations + moving.to(now.iterations.dtype),

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-import numpy as np
 import torch
 
 
@@ -26,5 +25,4 @@ def shares(count: int, most: int) -> list[tuple[int, int]]:
     There is one share at least, for nobody has to look whether there is nothing to do.
     """
     threads = max(1, min(torch.get_num_threads(), most, count))
-    bounds = np.linspace(0, count, threads + 1).astype(int).tolist()
-    return list(pairwise(bounds))
+    return list(pairwise(count * thread // threads for thread in range(threads + 1)))
