@@ -4,6 +4,7 @@
 # (the peers have no types)
 
 import argparse
+import ctypes
 import json
 import os
 import platform
@@ -12,7 +13,8 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -265,9 +267,21 @@ print(_resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
 
 
-def copy_bandwidth(megabytes: int, repeats: int = 9, threads: int = 1) -> float:
-    """Bytes read and written per second by a copy between two arrays of this size each."""
-    source = torch.ones(megabytes * 2**18)
-    target = torch.zeros_like(source)
-    found = take_turns({"copy": lambda: target.copy_(source)}, repeats, threads=threads)
-    return 2 * source.numel() * 4 / found["copy"].seconds
+@contextmanager
+def recycled_memory() -> Iterator[bool]:
+    """Freed memory is used again instead of being given back, so that results cost no page faults.
+
+    glibc gives blocks above 32 MiB back at once. Yields whether it could be told not to.
+    """
+    most, trim = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of mallopt(3)
+    try:
+        tell = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        yield False
+        return
+    told = bool(tell(most, 0) and tell(trim, -1))
+    try:
+        yield told
+    finally:
+        tell(most, 65536)
+        tell(trim, 128 * 1024)

@@ -17,6 +17,7 @@ from groundstate_gcrf.examples import grids
 from groundstate_gcrf.grid import GridGcrf, grid_gcrf
 from groundstate_gcrf.log_determinant import log_determinant
 from groundstate_gcrf.potts_cg import PottsConjugateGradients
+from groundstate_gcrf.skinny_kernel import combine, inner_products
 
 
 def warm() -> None:
@@ -31,6 +32,7 @@ def warm() -> None:
         factor = torch.ones(8, 4, dtype=dtype)
         gram_product(factor, factor[0])
         apply_columns(factor, factor[:, 0])
+        combine(inner_products(factor, factor), factor, factor.new_ones(()), factor)
         coarsened = ConjugateGradients(tolerance=1e-3, preconditioner="multigrid")
         solve(to(_large_grid(), dtype=dtype), coarsened)
     colour(view(grids()[0], SparseMatrix), 12)

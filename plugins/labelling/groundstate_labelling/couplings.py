@@ -49,8 +49,10 @@ class WithinPixels:
     def apply(self, v: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
         return self.between.apply(v) + spread(self.within, 3) * v
 
-    def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        return self.apply(x.sum(-3, keepdim=True) - x)
+    def product_with_others(
+        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "..."]:
+        return torch.addcmul(self.apply(x.sum(-3, keepdim=True) - x), spread(scale, 3), x)
 
     def spectrum(
         self, lowest: Float[Tensor, "..."], highest: Float[Tensor, "..."], /

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from groundstate_gcrf.energies.registers import INDEX, Registers, data_of, fetch, registers
+from groundstate_gcrf.registers import INDEX, Registers, data_of, fetch, registers
 
 REGISTER = 32
 """Bytes in a vector register: what every processor has, or makes of two."""

@@ -146,8 +146,10 @@ class GraphCoupling:
         zeros = there.new_zeros((*there.shape[:-1], self.nodes))
         return zeros.index_add(-1, begin, there).index_add(-1, end, back)
 
-    def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        return self.apply(x.sum(-2, keepdim=True) - x)
+    def product_with_others(
+        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "..."]:
+        return torch.addcmul(self.apply(x.sum(-2, keepdim=True) - x), spread(scale, 2), x)
 
     def radius(self, goal: Float[Tensor, "..."] | None = None) -> Float[Tensor, "..."]:
         """A certified bound on the largest |eigenvalue|."""

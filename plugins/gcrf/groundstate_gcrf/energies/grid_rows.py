@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from groundstate_gcrf.energies.registers import (
+from groundstate_gcrf.registers import (
     INDEX,
     Registers,
     data_of,

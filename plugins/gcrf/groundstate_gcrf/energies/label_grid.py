@@ -62,15 +62,12 @@ class GridCoupling:
             product[(..., *there)].addcmul_(each, v[(..., *here)])
         return product
 
-    def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        return self.apply(x.sum(-3, keepdim=True) - x)
-
-    def apply_to_others_and_add(
+    def product_with_others(
         self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
     ) -> Float[Tensor, "..."]:
         if grid_kernel.serves((*self.weights, scale), x):
             return grid_kernel.product_with_others(self.neighbours, x, scale)
-        return torch.addcmul(self.apply_to_others(x), spread(scale, 3), x)
+        return torch.addcmul(self.apply(x.sum(-3, keepdim=True) - x), spread(scale, 3), x)
 
     @cached_property
     def neighbours(self) -> GridNeighbours:

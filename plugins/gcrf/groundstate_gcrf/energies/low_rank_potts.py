@@ -17,6 +17,7 @@ from torch import Tensor
 from groundstate.energy import view
 from groundstate.space import first
 from groundstate.views import Quadratic, SparseMatrix
+from groundstate_gcrf import skinny_kernel
 from groundstate_gcrf.checks import check_choice
 from groundstate_gcrf.energies import low_rank_kernel
 from groundstate_gcrf.energies.guard import Guard, NotPositiveDefinite, shrinking
@@ -61,15 +62,20 @@ class GramCoupling:
             # a matrix and a vector: bound by memory, and the kernel reads ψ once
             one = low_rank_kernel.gram(factor, flat[..., 0, :])
             return one.reshape(*self._lead(flat), *self.pixel_shape)
-        return ((flat @ factor.mT) @ factor).reshape(*self._lead(flat), *self.pixel_shape)
+        short = skinny_kernel.inner_products(flat, factor)
+        product = skinny_kernel.combine(short, factor, factor.new_zeros(()), flat)
+        return product.reshape(*self._lead(flat), *self.pixel_shape)
 
-    def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
+    def product_with_others(
+        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "..."]:
         """Two matrix products for all labels: the sum is taken of the short vectors ψx_k."""
         factor = self.flat
         flat = x.flatten(-len(self.pixel_shape))
-        short = flat @ factor.mT
+        short = skinny_kernel.inner_products(flat, factor)
         others = short.sum(-2, keepdim=True) - short
-        return (others @ factor).reshape(*self._lead(flat), *self.pixel_shape)
+        product = skinny_kernel.combine(others, factor, scale, flat)
+        return product.reshape(*product.shape[:-1], *self.pixel_shape)
 
     def _lead(self, flat: Tensor) -> tuple[int, ...]:
         return (*common_shape(flat.shape[:-2], self.batch_shape), flat.shape[-2])

@@ -37,8 +37,10 @@ class Coupling(Protocol):
         """Ψv on `[*sample, *batch, columns, *pixels]`."""
         ...
 
-    def apply_to_others(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        """Ψ(S - x_k) for each column k, S the sum of all columns."""
+    def product_with_others(
+        self, x: Float[Tensor, "..."], scale: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "..."]:
+        """λx_k + Ψ(S - x_k) for each column k, S the sum of all columns, λ one for each problem."""
         ...
 
     def spectrum(
@@ -81,16 +83,8 @@ class PottsMatrix:
         return (self.labels, *self.coupling.pixel_shape)
 
     def matvec(self, x: Float[Tensor, "..."], /) -> Float[Tensor, "..."]:
-        """Λx_k + Ψ(S - x_k): the sum S over labels once, not one product per pair of labels."""
-        if self._fused is not None:
-            return self._fused.apply_to_others_and_add(x, self.scale)
-        scale = spread(self.scale, len(self.event_shape))
-        return torch.addcmul(self.coupling.apply_to_others(x), scale, x)
-
-    @property
-    def _fused(self) -> GridCoupling | None:
-        """The coupling of a pixel grid, which does the whole product in one pass."""
-        return self.coupling if isinstance(self.coupling, GridCoupling) else None
+        """With the sum over labels made once, not one product per pair of labels."""
+        return self.coupling.product_with_others(x, self.scale)
 
     def diagonal(self) -> Float[Tensor, "..."]:
         # a label is not coupled with itself, so Ψ plays no part
@@ -109,6 +103,7 @@ class PottsMatrix:
 
     def _potts(self) -> PottsStructure:
         coupling, pixels = self.coupling, self.coupling.pixel_shape
+        grid = coupling.neighbours if isinstance(coupling, GridCoupling) else None
         dimensions = len(pixels)
 
         def apply(v: Tensor) -> Tensor:
@@ -121,7 +116,7 @@ class PottsMatrix:
             scale=self.scale,
             factor=None if factor is None else factor.flatten(-dimensions),
             sparse=coupling.sparse,
-            neighbours=None if self._fused is None else self._fused.neighbours,
+            neighbours=grid,
         )
 
     def _sparse(self) -> SparseMatrix:

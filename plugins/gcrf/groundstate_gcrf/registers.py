@@ -4,6 +4,7 @@
 # pyright: basic, reportAttributeAccessIssue=false, reportMissingTypeStubs=false
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from llvmlite import binding, ir
@@ -14,6 +15,7 @@ ORDER_FREE = ("reassoc", "contract", "nsz")
 INDEX, SHORT = ir.IntType(64), ir.IntType(32)
 
 
+@cache
 def widest() -> int:
     """Bytes in the widest vector register of this processor."""
     return 64 if binding.get_host_cpu_features().get("avx512f") else 32
