@@ -208,8 +208,9 @@ def _assemble(
         count, cells = table.shape
         edges.append(part.edges)
         weights.append(own(part.weights, 1))
-        alike = np.zeros(len(part.edges), dtype=np.int64)
-        table_of.append(known + (np.arange(count) if count == len(part.edges) else alike))
+        own_table = count == len(part.edges)
+        each: Whole = np.arange(count) if own_table else np.zeros(len(part.edges), dtype=np.int64)
+        table_of.append(known + each)
         starts.append(room + cells * np.arange(count))
         tables.append(table.reshape(-1))
         known, room = known + count, room + count * cells
