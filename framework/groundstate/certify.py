@@ -23,7 +23,7 @@ from groundstate.views import Quadratic
 
 _RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 _COARSE = 1e-2
-_LARGE = 2**20
+_LARGE = 2**17
 """Bytes up to which a copy of the parameters in float64 is worth an exact energy."""
 
 

@@ -208,10 +208,9 @@ def _assemble(
         count, cells = table.shape
         edges.append(part.edges)
         weights.append(own(part.weights, 1))
-        own_table = count == len(part.edges)
-        each: Whole = np.arange(count) if own_table else np.zeros(len(part.edges), dtype=np.int64)
-        table_of.append(known + each)
-        starts.append(room + cells * np.arange(count))
+        each = np.arange(len(part.edges), dtype=np.int64)
+        table_of.append(known + each % count if count else each)
+        starts.append(room + cells * np.arange(count, dtype=np.int64))
         tables.append(table.reshape(-1))
         known, room = known + count, room + count * cells
     constant = own(graph.constant, 0) if graph.segments is None else np.zeros(())
