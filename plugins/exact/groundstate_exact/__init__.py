@@ -1,0 +1,29 @@
+"""Exact solvers of discrete factor graphs, and their linear and integer programs."""
+
+from collections.abc import Iterable
+
+from groundstate import Component, hookimpl
+
+
+@hookimpl
+def groundstate_components() -> Iterable[Component]:
+    """What this plugin offers."""
+    yield Component(
+        kind="solver",
+        name="junction-tree",
+        target="groundstate_exact.junction_tree:JunctionTree",
+        summary="exact minimum, marginals and log Z of any factor graph of small treewidth",
+        source="Koller, Friedman: Probabilistic Graphical Models (2009), §9.3, §10.4",
+        needs=("FactorGraph",),
+        claims=(
+            "exact",
+            "bound",
+            "beliefs",
+            "exact-beliefs",
+            "anytime",
+            "batched",
+            "higher-order-moves",
+            "higher-order-messages",
+        ),
+        examples="groundstate_exact.examples:junction_trees",
+    )
