@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from groundstate.energy import Energy
 from groundstate.space import Discrete
 from groundstate.testing.oracles import solve_densely
-from groundstate.testing.problems.discrete import contradiction, graphs, large_graph, medium_graph
+from groundstate.testing.problems.discrete import (
+    contradiction,
+    forced_apart,
+    graphs,
+    large_graph,
+    large_linear_graph,
+    medium_graph,
+)
 from groundstate.testing.problems.plain import plain
 from groundstate.testing.problems.problem import Problem
 from groundstate.testing.problems.quadratic import indefinite, large_system, quadratics
@@ -18,8 +25,9 @@ _VARIABLES = 64
 
 def everything() -> list[Problem]:
     """Every problem of the kit; also those without a minimum, and those out of reach."""
-    hard = [indefinite(), contradiction(), large_system(), medium_graph(), large_graph()]
-    return [*quadratics(), *graphs(), *plain(), *hard]
+    lost = [indefinite(), contradiction(), forced_apart()]
+    large = [large_system(), medium_graph(), large_graph(), large_linear_graph()]
+    return [*quadratics(), *graphs(), *plain(), *lost, *large]
 
 
 def of_example(name: str, energy: Energy) -> Problem | None:

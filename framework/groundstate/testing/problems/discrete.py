@@ -101,7 +101,54 @@ def graphs() -> list[Problem]:
         Problem(name="hard constraints", energy=hard_constraints()),
         Problem(name="union of graphs", energy=union([tree, cycle]), parts=(tree, cycle)),
         Problem(name="factors that serve only moves", energy=_moves_only(), higher_order=True),
+        _linear_chains(),
     ]
+
+
+def _linear(costs: Tensor, scopes: Sequence[tuple[int, ...]], weight: float) -> TableEnergy:
+    """Prices weight·|a - b| on edges: submodular in the order of the labels, and a metric."""
+    *_, variables, labels = costs.shape
+    label = torch.arange(labels, dtype=torch.float64)
+    price = (weight * (label[:, None] - label).abs()).expand(*costs.shape[:-2], labels, labels)
+    factors = [((v,), costs[..., v, :]) for v in range(variables)]
+    counts = torch.full((variables,), labels)
+    batch = tuple(costs.shape[:-2])
+    return table_energy(
+        counts, [*factors, *((scope, price) for scope in scopes)], batch_shape=batch
+    )
+
+
+def _linear_chains() -> Problem:
+    """A batch of cycles for solvers that ask for structure, such as graph cuts."""
+    costs = torch.randn(2, 4, 3, dtype=torch.float64, generator=generator(24))
+    return Problem(
+        name="batch of linear cycles",
+        energy=_linear(costs, _CYCLE, 0.7),
+        parts=tuple(_linear(each, _CYCLE, 0.7) for each in costs),
+    )
+
+
+def forced_apart() -> Problem:
+    """Submodular, and without a labelling of finite energy."""
+    infinity = float("inf")
+    table = torch.tensor([[0.0, infinity], [1.0, 0.0]], dtype=torch.float64)
+    zero = torch.tensor([0.0, infinity], dtype=torch.float64)
+    factors = [((0,), zero), ((0, 1), table), ((1,), zero.flip(0))]
+    return Problem(
+        name="forced apart",
+        energy=table_energy(torch.tensor([2, 2]), factors),
+        solvable=False,
+    )
+
+
+def large_linear_graph() -> Problem:
+    """Too large for brute force, but not for a cut: 400 variables with 3 labels."""
+    width = 20
+    right = [(v, v + 1) for v in range(width * width) if v % width < width - 1]
+    down = [(v, v + width) for v in range(width * (width - 1))]
+    costs = torch.randn(width * width, 3, dtype=torch.float64, generator=generator(25))
+    energy = _linear(costs, right + down, 0.7)
+    return Problem(name="large linear grid", energy=energy, large=True)
 
 
 def _moves_only() -> TableEnergy:
