@@ -27,3 +27,19 @@ def groundstate_components() -> Iterable[Component]:
         ),
         examples="groundstate_exact.examples:junction_trees",
     )
+    yield Component(
+        kind="solver",
+        name="tree-dp",
+        target="groundstate_exact.tree_dp:TreeDP",
+        summary="exact minimum, marginals and log Z on factor graphs without cycles, linear time",
+        source="Koller, Friedman: Probabilistic Graphical Models (2009), §10.2, §13.3",
+        needs=("FactorGraph",),
+        claims=(
+            "exact-on-trees",
+            "exact-beliefs-on-trees",
+            "bound",
+            "beliefs",
+            "higher-order-moves",
+        ),
+        examples="groundstate_exact.examples:tree_dps",
+    )

@@ -1,7 +1,12 @@
 """Small instances of every component, which the test kit holds to the laws."""
 
 from groundstate_exact.junction_tree import JunctionTree
+from groundstate_exact.tree_dp import TreeDP
 
 
 def junction_trees() -> list[JunctionTree]:
     return [JunctionTree(marginals=True)]
+
+
+def tree_dps() -> list[TreeDP]:
+    return [TreeDP(marginals=True)]
