@@ -20,14 +20,15 @@ from groundstate_mrf.npz import NPZReader
 from groundstate_mrf.potts_grid import PottsGrid
 from groundstate_mrf.pseudo_likelihood import PseudoLikelihood
 from groundstate_mrf.relaxation import Relaxation
+from groundstate_mrf.structured import band, detection, linear, patterns
 from groundstate_mrf.uai import UAIReader
 
 _INFINITY = float("inf")
 
 
 def factor_graphs() -> list[FactorGraphEnergy]:
-    """A mixed chain, a cycle of order 3 with forbidden labels, cardinality and Potts, a batch."""
-    return [_chain(), _forbidding(), _counting(), _batch()]
+    """A mixed chain, order 3 with forbidden labels, counts and Potts, a batch, structured forms."""
+    return [_chain(), _forbidding(), _counting(), _batch(), _structured()]
 
 
 def contrast_potts() -> list[ContrastPotts]:
@@ -135,6 +136,23 @@ def _counting() -> FactorGraphEnergy:
     ]
     factors = [((each,), _normal(rng, int(count))) for each, count in enumerate(counts)]
     return factor_graph(counts, [*factors, ((3, 4), _normal(rng, 2, 3))], *groups)
+
+
+def _structured() -> FactorGraphEnergy:
+    """A detection, an allowed band of a count, a sparse pattern and a budget, on 2 to 3 labels."""
+    rng = torch.Generator().manual_seed(6)
+    counts = torch.tensor([3, 2, 3, 2])
+    weight = torch.tensor([0.6], dtype=torch.float64)
+    energies = torch.tensor([-1.0, -0.4], dtype=torch.float64)
+    budget = [[0, 1, 3], [0, 2], [2, 0, 1], [0, 1]]
+    groups = [
+        detection(counts, [[0, 2, 3]], weight, label=1),
+        band(counts, [[0, 1, 2, 3]], [(1, 3)], label=0, dtype=torch.float64),
+        patterns(counts, [0, 1, 2], [[0, 1, 2], [2, 0, 1]], energies, 0.1),
+        linear(counts, [0, 1, 2, 3], budget, high=4, penalty=0.5, slope=0.2, dtype=torch.float64),
+    ]
+    factors = [((each,), _normal(rng, int(count))) for each, count in enumerate(counts)]
+    return factor_graph(counts, factors, *groups)
 
 
 def _batch() -> FactorGraphEnergy:

@@ -13,6 +13,7 @@ from groundstate.factors import FactorGraph, FactorGroup
 from groundstate.space import Discrete
 from groundstate_mrf.groups.cardinality import CardinalityGroup
 from groundstate_mrf.groups.potts import PottsGroup
+from groundstate_mrf.groups.slots import first_entries
 from groundstate_mrf.groups.tables import TableGroup
 from groundstate_mrf.typed import common_shape, distinct, whole
 
@@ -21,7 +22,8 @@ from groundstate_mrf.typed import common_shape, distinct, whole
 class FactorGraphEnergy:
     """E(y) = c + Σ_f f(y_f) over flat variables 0, 1, ...; +inf forbids.
 
-    `factor_graph`, `potts_edges` and `cardinality` make it from scopes and tables.
+    `factor_graph`, `potts_edges`, `cardinality` and the functions of `groundstate_mrf.structured`
+    make it from scopes and tables.
 
     Attributes:
         counts: number of labels of each variable.
@@ -117,7 +119,7 @@ def potts_edges(
         )
     return PottsGroup(
         edges=edges,
-        first=_first_entries(counts)[edges],
+        first=first_entries(counts)[edges],
         weights=weights,
         labels=labels[0] if labels else 1,
         total=int(counts.sum()),
@@ -128,8 +130,18 @@ def cardinality(
     counts: Int[Tensor, " variables"],
     cliques: Sequence[Sequence[int]],
     values: Sequence[Float[Tensor, "..."]],
+    counted: int | Sequence[Sequence[int]] = 1,
 ) -> CardinalityGroup:
-    """Cardinality factors: each clique of binary variables has energies of 0, 1, ..., n ones."""
+    """Factors of how many variables of a clique have the label that counts.
+
+    `groundstate_mrf.structured` has the forms that have names: band, parity, threshold, detection.
+
+    Args:
+        counts: number of labels of each variable of the graph.
+        cliques: the variables of each factor.
+        values: for each, the energies of a count of 0, 1, ..., n, in nats.
+        counted: the label that counts: one for all, or one for each variable of each clique.
+    """
     for clique, table in zip(cliques, values, strict=True):
         if table.shape[-1] != len(clique) + 1 or len(set(clique)) != len(clique):
             raise ValueError(
@@ -137,13 +149,20 @@ def cardinality(
                 f"{list(clique)!r}"
             )
     sizes = torch.tensor([len(clique) for clique in cliques], device=counts.device)
-    slots = torch.tensor([v for clique in cliques for v in clique], device=counts.device)
-    if slots.numel() and bool((counts[slots] != 2).any()):
-        raise ValueError("cardinality factors take variables with 2 labels only")
+    flat = [variable for clique in cliques for variable in clique]
+    slots = torch.tensor(flat, dtype=torch.int64, device=counts.device)
+    if isinstance(counted, int):
+        labels = torch.full_like(slots, counted)
+    else:
+        if [len(each) for each in counted] != [len(each) for each in cliques]:
+            raise ValueError("`counted` must have a label for each variable of each clique")
+        labels = torch.tensor([label for each in counted for label in each], dtype=torch.int64)
     return CardinalityGroup(
         owners=torch.arange(len(cliques), device=counts.device).repeat_interleave(sizes),
         slots=slots,
-        first=_first_entries(counts)[slots],
+        first=first_entries(counts)[slots],
+        widths=counts[slots],
+        counted=labels.to(counts.device),
         values=torch.cat(list(values), -1),
         total=int(counts.sum()),
     )
@@ -159,14 +178,10 @@ def _table_group(
     tables = [table.expand(*batch, *widths) for _, table in members]
     return TableGroup(
         scope=scope,
-        first=_first_entries(counts)[scope],
+        first=first_entries(counts)[scope],
         tables=torch.stack(tables, len(batch)),
         total=int(counts.sum()),
     )
-
-
-def _first_entries(counts: Int[Tensor, " variables"]) -> Int[Tensor, " variables"]:
-    return counts.cumsum(0) - counts
 
 
 def _check_scope(

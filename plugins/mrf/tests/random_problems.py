@@ -61,6 +61,11 @@ def random_problem(
     if counting and not same:
         cliques = [list(last), [variables - 1, variables - 2]]
         groups.append(cardinality(tensor, cliques, [normal(len(c) + 1) for c in cliques]))
+        # a label of each variable, however many it has
+        cliques = [list(range(variables)), [0, variables - 1]]
+        counted = [[int(torch.randint(counts[v], (), generator=rng)) for v in c] for c in cliques]
+        values = [normal(len(c) + 1) for c in cliques]
+        groups.append(cardinality(tensor, cliques, values, counted))
     constant = torch.randn(batch, generator=rng, dtype=torch.float64)
     return factor_graph(counts, factors, *groups, constant=constant)
 

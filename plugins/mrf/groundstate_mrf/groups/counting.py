@@ -1,4 +1,4 @@
-"""Messages of an energy of a count, for padded cliques of binary variables.
+"""Messages of an energy of a count, for padded cliques of variables that count or do not.
 
 Everywhere: `off` and `on` are the incoming costs of labels 0 and 1, `[*batch, factors, places]`;
 `values` is `[*batch, factors, places + 1]`; the answer is `[*batch, factors, places, 2]`. Padding
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from groundstate_mrf.groups.count_trees import count_chances, log_sums, means
 
 INFINITY = float("inf")
 
@@ -93,65 +95,24 @@ def soft_messages(
     real: Bool[Tensor, "factors places"],
     temperature: float,
 ) -> Float[Tensor, "..."]:
-    """-T log Σ exp(-·/T) over the other variables, by the chain of running counts."""
-    off = torch.where(real, off, 0.0) / -temperature
-    on = torch.where(real, on, INFINITY) / -temperature
-    behind = [(values / -temperature).expand(*off.shape[:-1], values.shape[-1])]
-    for place in reversed(range(off.shape[-1])):
-        last = behind[-1]
-        behind.append(
-            torch.logaddexp(
-                last[..., :-1] + off[..., place, None], last[..., 1:] + on[..., place, None]
-            )
-        )
-    behind.reverse()
-    ahead = torch.zeros_like(off[..., :1])
-    sent: list[Tensor] = []
-    nothing = torch.full_like(ahead, -INFINITY)
-    for place in range(off.shape[-1]):
-        rest = behind[place + 1]
-        message = [
-            torch.logsumexp(ahead + rest[..., label : label + place + 1], -1) for label in (0, 1)
-        ]
-        sent.append(torch.stack(message, -1))
-        ahead = torch.logaddexp(
-            torch.cat([ahead + off[..., place, None], nothing], -1),
-            torch.cat([nothing, ahead + on[..., place, None]], -1),
-        )
-    return -temperature * torch.stack(sent, -2)
+    """-T log Σ exp(-·/T) over the other variables."""
+    pairs = torch.stack([torch.where(real, off, 0.0), torch.where(real, on, INFINITY)], -1)
+    return -temperature * log_sums(pairs / -temperature, values / -temperature)
 
 
 def mean_messages(
-    chance: Float[Tensor, "..."], values: Float[Tensor, "..."], *, only_first: bool = False
+    chance: Float[Tensor, "..."], values: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
-    """Mean value over the other variables, which are 1 with these chances, independently.
-
-    With `only_first`, only those of the first place.
-    """
-    mean = _mean_messages(chance, torch.where(values.isinf(), 0.0, values), only_first)
+    """Mean value over the other variables, which are 1 with these chances, independently."""
+    leaves = torch.stack([1 - chance, chance], -1)
+    mean = means(leaves, torch.where(values.isinf(), 0.0, values))
     if not bool(values.isinf().any()):
         return mean
-    forbidden = _mean_messages(chance, values.isinf().to(values.dtype), only_first)
+    forbidden = means(leaves, values.isinf().to(values.dtype))
     return torch.where(forbidden > 0, INFINITY, mean)
 
 
-def _mean_messages(
-    chance: Float[Tensor, "..."], values: Float[Tensor, "..."], only_first: bool
-) -> Float[Tensor, "..."]:
-    behind = [values.expand(*chance.shape[:-1], values.shape[-1])]
-    for place in reversed(range(1, chance.shape[-1])):
-        p, last = chance[..., place, None], behind[-1]
-        behind.append((1 - p) * last[..., :-1] + p * last[..., 1:])
-    behind.reverse()
-    if only_first:
-        return behind[0].unsqueeze(-2)
-    ahead = torch.ones_like(chance[..., :1])
-    sent: list[Tensor] = []
-    for place in range(chance.shape[-1]):
-        rest = behind[place]
-        message = [(ahead * rest[..., label : label + place + 1]).sum(-1) for label in (0, 1)]
-        sent.append(torch.stack(message, -1))
-        p = chance[..., place, None]
-        zero = torch.zeros_like(p)
-        ahead = torch.cat([ahead * (1 - p), zero], -1) + torch.cat([zero, ahead * p], -1)
-    return torch.stack(sent, -2)
+def mean_values(chance: Float[Tensor, "..."], values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Mean value, `[*batch, factors]`, of variables that are 1 with these chances."""
+    weights = count_chances(torch.stack([1 - chance, chance], -1))
+    return torch.where(weights > 0, weights * values, 0.0).sum(-1)

@@ -33,3 +33,8 @@ def mean_weight(
 ) -> Float[Tensor, "..."]:
     """Weight · probability, where nothing times infinity is nothing."""
     return torch.where(probability > 0, weight * probability, 0.0)
+
+
+def first_entries(counts: Int[Tensor, " variables"]) -> Int[Tensor, " variables"]:
+    """The first entry of each variable."""
+    return counts.cumsum(0) - counts
