@@ -105,11 +105,17 @@ def solve(
     output: Annotated[
         Path | None, typer.Option("--out", help="Write the best labels here (UAI's MPE format).")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw energy and bound over time here (SVG).")
+    ] = None,
+    reference: Annotated[
+        float | None, typer.Option("--reference", help="A known optimum to score against, in nats.")
+    ] = None,
     as_json: Json = False,
     registry: RegistryFile = None,
 ) -> int:
     """Minimise a problem file and print energy, bound, gap, status and time per solver."""
-    from groundstate.cli.running import SolveOptions, solve_command
+    from groundstate.cli.solving import SolveOptions, solve_command
 
     return solve_command(
         SolveOptions(
@@ -119,6 +125,8 @@ def solve(
             seed=seed,
             as_json=as_json,
             output=output,
+            plot=plot,
+            reference=reference,
             registry=registry,
         )
     )

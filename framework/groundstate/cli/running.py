@@ -1,35 +1,31 @@
-"""`groundstate run` and `groundstate solve`."""
+"""`groundstate run`."""
 
 import signal
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from groundstate.adapter import Adapter
 from groundstate.cli.console import say
 from groundstate.cli.listing import open_registry
 from groundstate.cli.showing import print_results, progress
 from groundstate.component import Registered
 from groundstate.configuration import Pipeline
-from groundstate.data import Reader
 from groundstate.energy import Energy
 from groundstate.errors import (
     ConfigurationError,
     ConfigurationFault,
-    Fault,
-    GroundstateError,
     PluginError,
     RegistryError,
     nearest,
 )
-from groundstate.files import atomic_folder, check_writable, json_text, write_text
+from groundstate.files import atomic_folder, json_text
 from groundstate.interrupts import deferred
-from groundstate.pipeline import STEPS, Result, Run, attempt, run
+from groundstate.pipeline import Run, run
 from groundstate.plots import check_installed
 from groundstate.record import (
     Repeat,
@@ -39,8 +35,7 @@ from groundstate.record import (
     solution_row,
 )
 from groundstate.registry import Registry
-from groundstate.report import RECORD, REPORT, metrics, row, rows, write_report
-from groundstate.solver import Solver
+from groundstate.report import RECORD, REPORT, metrics, rows, write_report
 
 INTERRUPTED = 130
 FAILED = 1
@@ -127,7 +122,7 @@ def run_command(options: RunOptions) -> int:
 def _pipeline(options: RunOptions, registry: Registry) -> Pipeline:
     if options.pipeline is None:
         names = ", ".join(sorted(registry.configuration.pipelines)) or "none"
-        raise _usage(f"name a pipeline, or give `--record FILE`. There are: {names}.")
+        raise usage(f"name a pipeline, or give `--record FILE`. There are: {names}.")
     return registry.configuration.find(options.pipeline).with_values(options.values)
 
 
@@ -139,14 +134,15 @@ def _repeat(options: RunOptions, path: Path) -> Repeat:
     }
     given = [name for name, there in changes.items() if there]
     if given:
-        raise _usage(
+        raise usage(
             f"`--record` repeats a run as it was, so it cannot go with {', '.join(given)}. To "
             "change something, run the pipeline by its name."
         )
     return read_record(path, open_registry(options.registry or recorded_registry(path)))
 
 
-def _usage(message: str) -> ConfigurationError:
+def usage(message: str) -> ConfigurationError:
+    """What was wrong on the command line."""
     return ConfigurationError([ConfigurationFault(file=None, line=None, path="", message=message)])
 
 
@@ -174,122 +170,6 @@ def _exit_code(done: Run, repeat: Repeat | None) -> int:
             return FAILED
         say("repeated: every configuration is the recorded one, bit for bit")
     return FAILED if done.failed else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SolveOptions:
-    """What `groundstate solve` was asked for.
-
-    Attributes:
-        file: the problem.
-        solvers: keys or bare names; empty for every one that fits.
-        seconds: the most time for each.
-        seed: of their randomness.
-        as_json: whether to print JSON.
-        output: where the best configuration goes.
-        registry: registry file.
-    """
-
-    file: Path
-    solvers: Sequence[str]
-    seconds: float | None
-    seed: int
-    as_json: bool
-    output: Path | None
-    registry: str | None
-
-
-def solve_command(options: SolveOptions) -> int:
-    """Minimise a problem file with one or more solvers."""
-    if options.output is not None:
-        check_writable(options.output)
-    registry = open_registry(options.registry)
-    energy = read_problem(options.file, registry)
-    chosen = chosen_solvers(options.solvers, energy, registry)
-    results: list[Result] = []
-    with terminate_like_interrupt(), progress(options.seconds, options.as_json) as on_event:
-        for key in chosen:
-
-            def build(key: str = key) -> tuple[Solver[Any], Adapter | None]:
-                return cast(Solver[Any], registry.build(key)), None
-
-            results.append(
-                attempt(
-                    key,
-                    energy,
-                    build,
-                    steps=STEPS,
-                    seconds=options.seconds,
-                    seed=options.seed,
-                    on_event=on_event,
-                )
-            )
-            if results[-1].interrupted:
-                break
-    if options.output is not None:
-        write_best(results, options.output)
-    _print_results(results, options)
-    if any(result.interrupted for result in results):
-        return INTERRUPTED
-    failed = [result.failed for result in results]
-    # of all solvers some may well not take the problem; one asked for by name should
-    return FAILED if (any(failed) if options.solvers else all(failed)) else 0
-
-
-def read_problem(path: Path, registry: Registry) -> Energy:
-    """The energy in a file, by the reader that takes its ending.
-
-    Raises:
-        ConfigurationError: there is no such file, or no reader for it.
-        PluginError: no reader takes it, and one that might is broken.
-        FormatError: the file is malformed.
-    """
-    if not path.is_file():
-        raise _fault(path, "there is no such file.")
-    suffixes: list[str] = []
-    broken: list[Fault] = []
-    for record in registry.components("reader"):
-        try:
-            reader = cast(Reader, registry.build(record.qualified))
-        except PluginError as error:
-            broken += error.faults
-            continue
-        if path.name.endswith(reader.suffixes):
-            return reader.read(path)
-        suffixes += reader.suffixes
-    if broken:
-        raise PluginError(broken)
-    known = ", ".join(sorted(set(suffixes))) or "no format at all; install groundstate-mrf"
-    raise _fault(path, f"no reader takes a file of this name; there are readers for {known}.")
-
-
-def _fault(path: Path, message: str) -> ConfigurationError:
-    return ConfigurationError([ConfigurationFault(file=path, line=None, path="", message=message)])
-
-
-def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> list[str]:
-    """Keys of the solvers asked for, or of all that fit the energy's views.
-
-    Raises:
-        RegistryError: an unknown name, or nothing that fits.
-        ConfigurationError: a solver that does not fit; it says what does.
-    """
-    given = {kind.__name__ for kind in energy.views}
-    if not names:
-        found = fitting(registry, "solver", energy, undemanding=True)
-        if not found:
-            raise RegistryError(f"No solver fits the views {', '.join(sorted(given)) or 'none'}.")
-        return found
-    keys = [name if "/" in name else f"solver/{name}" for name in names]
-    for key in keys:
-        missing = set(of_kind(registry, "solver", key).component.needs) - given
-        if missing:
-            raise _usage(
-                f"{key!r} needs the view {', '.join(sorted(missing))}, and the problem gives "
-                f"{', '.join(sorted(given))}. These solvers fit: "
-                f"{', '.join(fitting(registry, 'solver', energy, undemanding=True)) or 'none'}."
-            )
-    return keys
 
 
 def fitting(
@@ -328,27 +208,3 @@ def of_kind(registry: Registry, kind: str, key: str) -> Registered:
         hint = nearest(key, [registry.spelling(r) for r in registry.components(kind)])
         raise RegistryError(f"{key!r} is no {kind}.{hint}")
     return record
-
-
-def write_best(results: Sequence[Result], path: Path) -> None:
-    """The labels of lowest energy, in the `MPE` solution format of the UAI competitions."""
-    found = [r.solution for r in results if r.solution is not None]
-    if not found:
-        raise GroundstateError(f"no solver has a configuration to write to {path}")
-    if found[0].energy.dim():
-        raise GroundstateError(
-            f"{path} can hold the labels of one problem, but the file has {found[0].energy.numel()}"
-        )
-    best = min(found, key=lambda solution: float(solution.energy))
-    labels = [str(int(label)) for label in best.x.flatten()]
-    write_text(path, f"MPE\n{len(labels)} {' '.join(labels)}\n")
-
-
-def _print_results(results: Sequence[Result], options: SolveOptions) -> None:
-    if options.as_json:
-        solutions = [solution_row(result) for result in results]
-        report = None if options.output is None else str(options.output)
-        data: dict[str, Any] = {"solutions": solutions, "metrics": {}, "report": report}
-        print(json_text(data))
-        return
-    print_results([row(result, {}) for result in results])
