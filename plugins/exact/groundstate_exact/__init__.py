@@ -43,3 +43,44 @@ def groundstate_components() -> Iterable[Component]:
         ),
         examples="groundstate_exact.examples:tree_dps",
     )
+    yield from _programs()
+
+
+def _programs() -> Iterable[Component]:
+    yield Component(
+        kind="solver",
+        name="lp",
+        target="groundstate_exact.lp:LP",
+        summary="local-polytope relaxation by HiGHS: a certified bound, and rounding",
+        source="Wainwright, Jordan: Graphical Models, Exponential Families, and Variational "
+        "Inference (2008), §8.4",
+        needs=("FactorGraph",),
+        claims=(
+            "exact-on-trees",
+            "bound",
+            "monotone",
+            "anytime",
+            "batched",
+            "higher-order-moves",
+            "higher-order-messages",
+        ),
+        examples="groundstate_exact.examples:lps",
+    )
+    yield Component(
+        kind="solver",
+        name="ilp",
+        target="groundstate_exact.ilp:ILP",
+        summary="integer program by HiGHS: the minimum, or a bound when time is over",
+        source="Huangfu, Hall: Parallelizing the Dual Revised Simplex Method (2018)",
+        needs=("FactorGraph",),
+        claims=(
+            "exact",
+            "bound",
+            "monotone",
+            "anytime",
+            "batched",
+            "higher-order-moves",
+            "higher-order-messages",
+        ),
+        examples="groundstate_exact.examples:ilps",
+    )
