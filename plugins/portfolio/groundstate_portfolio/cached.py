@@ -10,8 +10,8 @@ counts for nothing.
 """
 
 from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int, Shaped
@@ -87,9 +87,11 @@ class CachedState(State):
 
     Attributes:
         inner: that solver's state; None where the memory answered.
+        asked: that solver; likewise.
     """
 
-    inner: State | None
+    inner: State | None = None
+    asked: Solver[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +117,15 @@ class Cached:
             x = problem.configuration(labels)
             value = energy(x)
             told = {"memory": "an earlier solution is proved to be optimal"}
-            return CachedState(x=x, energy=value, bound=value, inner=None, stats=told)
-        return _wrapped(self._asked().init(energy, x0, rng))
+            return CachedState(x=x, energy=value, bound=value, stats=told)
+        named = isinstance(self.solver, str)
+        asked = groundstate.load(warn=False).build(self.solver) if named else self.solver
+        return _wrapped(asked, asked.init(energy, x0, rng))
 
     def step(self, energy: Energy, state: CachedState, deadline: Deadline) -> CachedState:
-        assert state.inner is not None
-        after = _wrapped(self._asked().step(energy, state.inner, deadline))
+        if state.inner is None or state.asked is None:
+            return state
+        after = _wrapped(state.asked, state.asked.step(energy, state.inner, deadline))
         optimal = self.status(after) == Status.OPTIMAL
         if self.memory is None or not _single(energy) or not bool(optimal.all()):
             return after
@@ -129,14 +134,9 @@ class Cached:
         return after
 
     def status(self, state: CachedState) -> Int[Tensor, "*batch"]:
-        if state.inner is None:
+        if state.inner is None or state.asked is None:
             return torch.full((), int(Status.OPTIMAL))
-        return self._asked().status(state.inner)
-
-    def _asked(self) -> Solver[Any]:
-        if isinstance(self.solver, str):
-            return groundstate.load(warn=False).build(self.solver)
-        return self.solver
+        return state.asked.status(state.inner)
 
 
 def still_optimal(known: Solved, graph: FactorGraph) -> bool:
@@ -169,14 +169,14 @@ def difference(old: FactorGroup, new: FactorGroup) -> FactorGroup | None:
     if bool((before.isinf() & ~after.isinf()).any()):
         return None
     change = torch.where(before.isinf() & after.isinf(), torch.inf, after - before)
-    return replace(new, **{field_name: change})
+    return replace(cast(Any, new), **{field_name: change})
 
 
 def _same_but(old: FactorGroup, new: FactorGroup, name: str) -> bool:
     """Whether two groups of one form have the same fields but one."""
-    for key in old.__dataclass_fields__:  # pyright: ignore
-        mine, other = getattr(old, key), getattr(new, key)
-        if key == name:
+    for each in fields(cast(Any, old)):
+        mine, other = getattr(old, each.name), getattr(new, each.name)
+        if each.name == name:
             continue
         if isinstance(mine, Tensor):
             if mine.shape != other.shape or not torch.equal(mine, other):
@@ -191,7 +191,7 @@ def _single(energy: Energy) -> bool:
     return not layout.batch_shape
 
 
-def _wrapped(inner: State) -> CachedState:
+def _wrapped(asked: Solver[Any], inner: State) -> CachedState:
     return CachedState(
         x=inner.x,
         energy=inner.energy,
@@ -200,4 +200,5 @@ def _wrapped(inner: State) -> CachedState:
         rng=inner.rng,
         stats=inner.stats,
         inner=inner,
+        asked=asked,
     )

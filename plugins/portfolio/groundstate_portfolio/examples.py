@@ -5,7 +5,7 @@ from groundstate_portfolio.cached import Cached, Memory
 
 
 def auto_discretes() -> list[AutoDiscrete]:
-    return [AutoDiscrete(restarts=1), AutoDiscrete(solvers=("solver/icm",), restarts=2)]
+    return [AutoDiscrete(solvers=("solver/icm", "solver/brute-force"), restarts=1)]
 
 
 def cacheds() -> list[Cached]:
