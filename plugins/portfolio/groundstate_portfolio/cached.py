@@ -118,8 +118,9 @@ class Cached:
             value = energy(x)
             told = {"memory": "an earlier solution is proved to be optimal"}
             return CachedState(x=x, energy=value, bound=value, stats=told)
-        named = isinstance(self.solver, str)
-        asked = groundstate.load(warn=False).build(self.solver) if named else self.solver
+        asked = cast(Solver[Any], self.solver)
+        if isinstance(self.solver, str):
+            asked = groundstate.load(warn=False).build(self.solver)
         return _wrapped(asked, asked.init(energy, x0, rng))
 
     def step(self, energy: Energy, state: CachedState, deadline: Deadline) -> CachedState:
