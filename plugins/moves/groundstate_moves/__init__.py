@@ -18,3 +18,33 @@ def groundstate_components() -> Iterable[Component]:
         claims=("exact", "bound", "anytime", "batched"),
         examples="groundstate_moves.examples:graph_cuts",
     )
+    yield Component(
+        kind="solver",
+        name="alpha-expansion",
+        target="groundstate_moves.alpha_expansion:AlphaExpansion",
+        summary="any set of variables may change to one label at once, by minimum cuts",
+        source="Boykov, Veksler, Zabih: Fast Approximate Energy Minimization via Graph Cuts (2001)",
+        needs=("FactorGraph",),
+        claims=("bound", "monotone", "anytime", "batched"),
+        examples="groundstate_moves.examples:alpha_expansions",
+    )
+    yield Component(
+        kind="solver",
+        name="alpha-beta-swap",
+        target="groundstate_moves.alpha_beta_swap:AlphaBetaSwap",
+        summary="any set of variables with two labels may exchange them at once, by minimum cuts",
+        source="Boykov, Veksler, Zabih: Fast Approximate Energy Minimization via Graph Cuts (2001)",
+        needs=("FactorGraph",),
+        claims=("bound", "monotone", "anytime", "batched"),
+        examples="groundstate_moves.examples:alpha_beta_swaps",
+    )
+    yield Component(
+        kind="solver",
+        name="fusion",
+        target="groundstate_moves.fusion:Fusion",
+        summary="best mixtures of the labelling so far with proposed ones, by minimum cuts",
+        source="Lempitsky et al.: Fusion Moves for Markov Random Field Optimization (2010)",
+        needs=("FactorGraph",),
+        claims=("bound", "monotone", "anytime"),
+        examples="groundstate_moves.examples:fusions",
+    )

@@ -1,7 +1,22 @@
 """Small instances of every component, for the conformance laws."""
 
+from groundstate_moves.alpha_beta_swap import AlphaBetaSwap
+from groundstate_moves.alpha_expansion import AlphaExpansion
+from groundstate_moves.fusion import Fusion
 from groundstate_moves.graph_cut import GraphCut
 
 
 def graph_cuts() -> list[GraphCut]:
     return [GraphCut()]
+
+
+def alpha_expansions() -> list[AlphaExpansion]:
+    return [AlphaExpansion(), AlphaExpansion(violations="refuse")]
+
+
+def alpha_beta_swaps() -> list[AlphaBetaSwap]:
+    return [AlphaBetaSwap(), AlphaBetaSwap(violations="refuse")]
+
+
+def fusions() -> list[Fusion]:
+    return [Fusion(), Fusion(proposals=("random",), patience=20)]

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from plugins.moves.tests.problems import monge, normal, ordered_problem
+from plugins.moves.tests.problems import grid_edges, monge, normal, ordered_problem
 from plugins.mrf.tests.random_problems import every_labelling
 
 from groundstate.errors import ViewError
@@ -59,7 +59,10 @@ def test_batches_and_unions_are_solved_one_by_one() -> None:
 
 
 def test_a_stopped_flow_bounds_and_goes_on() -> None:
-    energy = ordered_problem(3, labels=6, variables=40)
+    rng = torch.Generator().manual_seed(0)
+    potts = 2 * (1 - torch.eye(2, dtype=torch.float64))
+    factors = [((i,), normal(rng, 2)) for i in range(100)]
+    energy = factor_graph([2] * 100, [*factors, *((e, potts) for e in grid_edges(10, 10))])
     best = solve(energy, GraphCut()).energy
     solver = GraphCut()
     state = solver.init(energy, None, torch.Generator())
