@@ -118,10 +118,17 @@ class CutEnergy:
         net = self.network
         forward, backward = net.forward, net.sister[net.forward]
         capacity = np.empty(len(net.head))
-        capacity[forward] = self.there - flow
-        capacity[backward] = self.back + flow
+        # what is left over by rounding would be sent around for ever
+        capacity[forward] = _rounded(self.there - flow, self.there + np.abs(flow))
+        capacity[backward] = _rounded(self.back + flow, self.back + np.abs(flow))
         tree = np.empty(net.nodes, np.uint8)
-        rest = self.rest(flow)
+        passing = np.bincount(net.edges.reshape(-1), np.abs(flow).repeat(2), net.nodes)
+        rest = _rounded(self.rest(flow), np.abs(self.terminal) + passing)
         finished = push(net.first, net.head, net.sister, capacity, rest, tree, paths)
         flow = np.clip(self.there - capacity[forward], -self.back, self.there)
         return flow, (tree != SOURCE).astype(np.int64), bool(finished)
+
+
+def _rounded(values: Reals, size: Reals) -> Reals:
+    """0 for what is no more than the rounding of sums of numbers of this size."""
+    return np.where(np.abs(values) <= 16 * _EPSILON * size, 0.0, values)
