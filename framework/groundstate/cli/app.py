@@ -93,7 +93,7 @@ def run(
 
 @app.command()
 def solve(
-    file: Annotated[Path, typer.Argument(help="A problem: .uai or .npz.")],
+    file: Annotated[Path, typer.Argument(help="A problem: .uai, .wcsp or .npz, also .gz or .xz.")],
     solver: Annotated[
         list[str] | None, typer.Option("--solver", help="Which; may be repeated.")
     ] = None,

@@ -56,6 +56,14 @@ def groundstate_components() -> Iterable[Component]:
     )
     yield Component(
         kind="reader",
+        name="wcsp",
+        target="groundstate_mrf.wcsp:WCSPReader",
+        summary="weighted constraint satisfaction problems in the format of toulbar2",
+        source="https://toulbar2.github.io/toulbar2/formats/wcspformat.html",
+        examples="groundstate_mrf.examples:wcsp_readers",
+    )
+    yield Component(
+        kind="reader",
         name="npz",
         target="groundstate_mrf.npz:NPZReader",
         summary="factor graphs as NumPy arrays, exact",

@@ -22,6 +22,7 @@ from groundstate_mrf.pseudo_likelihood import PseudoLikelihood
 from groundstate_mrf.relaxation import Relaxation
 from groundstate_mrf.structured import band, detection, linear, patterns
 from groundstate_mrf.uai import UAIReader
+from groundstate_mrf.wcsp import WCSPReader
 
 _INFINITY = float("inf")
 
@@ -93,7 +94,11 @@ def gradient_learners() -> list[LearnerExample]:
 
 
 def uai_readers() -> list[ReaderExample]:
-    return [ReaderExample(reader=UAIReader(), energy=each) for each in factor_graphs()[:3]]
+    return [ReaderExample(reader=UAIReader(), energy=each) for each in _single()]
+
+
+def wcsp_readers() -> list[ReaderExample]:
+    return [ReaderExample(reader=WCSPReader(), energy=each) for each in _single()]
 
 
 def npz_readers() -> list[ReaderExample]:
@@ -102,6 +107,11 @@ def npz_readers() -> list[ReaderExample]:
 
 def _normal(rng: torch.Generator, *shape: int) -> Float[Tensor, "..."]:
     return torch.randn(shape, generator=rng, dtype=torch.float64)
+
+
+def _single() -> list[FactorGraphEnergy]:
+    """The examples that are one problem, as text formats need it."""
+    return [each for each in factor_graphs() if not each.constant.dim()]
 
 
 def _chain() -> FactorGraphEnergy:

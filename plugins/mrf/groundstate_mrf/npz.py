@@ -1,5 +1,6 @@
 """`reader/npz`: factor graphs of any form as NumPy arrays; the README documents the schema."""
 
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 from groundstate.energy import Energy, view
 from groundstate.errors import FormatError, ViewError
 from groundstate.factors import FactorGraph, FactorGroup
-from groundstate.files import atomic
+from groundstate_mrf.compressed import reading, suffixes, writing
 from groundstate_mrf.factor_graph import FactorGraphEnergy
 from groundstate_mrf.npz_groups import Arrays, Parts, read_group, write_group
 
@@ -23,11 +24,11 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class NPZReader:
-    """Reads and writes `.npz`, exactly: types, batches, infinities and all."""
+    """Reads and writes `.npz`, plain or packed, exactly: types, batches, infinities and all."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        return (".npz",)
+        return suffixes(".npz")
 
     def read(self, path: Path) -> FactorGraphEnergy:
         arrays = Arrays(path=path, arrays=_load(path))
@@ -72,8 +73,11 @@ class NPZReader:
         }
         plain |= {name: np.array(text) for name, text in forms.items()}
         plain |= {"schema": np.array(SCHEMA), "version": np.array(VERSION)}
-        with atomic(path) as draft, draft.open("wb") as file:
-            np.savez_compressed(file, **plain)
+        # in memory first: an archive is written back and forth, which a packed file is not
+        content = io.BytesIO()
+        np.savez_compressed(content, **plain)
+        with writing(path) as file:
+            file.write(content.getbuffer())
 
 
 def _check_group(group: FactorGroup, batch: tuple[int, ...]) -> None:
@@ -98,7 +102,7 @@ def _check_group(group: FactorGroup, batch: tuple[int, ...]) -> None:
 def _load(path: Path) -> Mapping[str, Any]:
     try:
         # opened here, since NumPy leaves what it cannot read open
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with reading(path) as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise FormatError(path, None, "an NPZ file without pickled objects", str(error)) from error

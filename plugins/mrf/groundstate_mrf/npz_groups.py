@@ -14,6 +14,7 @@ from torch import Tensor
 from groundstate.errors import FormatError, ViewError
 from groundstate.factors import FactorGroup
 from groundstate_mrf.groups.cardinality import CardinalityGroup
+from groundstate_mrf.groups.distance import DistanceGroup
 from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.linear import LinearGroup
 from groundstate_mrf.groups.patterns import PatternGroup
@@ -24,7 +25,7 @@ from groundstate_mrf.groups.tables import TableGroup
 from groundstate_mrf.typed import whole
 
 Parts = dict[str, Shaped[Tensor, "..."]]
-_FORMS = "tables, potts, cardinality, patterns or linear"
+_FORMS = "tables, potts, distance, cardinality, patterns or linear"
 
 
 def write_group(group: FactorGroup) -> tuple[str, Parts]:
@@ -39,6 +40,9 @@ def write_group(group: FactorGroup) -> tuple[str, Parts]:
         return "tables", {"scope": group.scope, "tables": group.tables}
     if isinstance(group, PottsGroup):
         return "potts", {"edges": group.edges, "weights": group.weights}
+    if isinstance(group, DistanceGroup):
+        parts = {"edges": group.edges, "weights": group.weights, "table": group.table}
+        return "distance", parts
     if isinstance(group, CardinalityGroup):
         parts = {"owners": group.owners, "variables": group.slots, "counted": group.counted}
         return "cardinality", parts | {"values": group.values}
@@ -68,6 +72,8 @@ def read_group(
         return _read_tables(arrays, name, counts)
     if form == "potts":
         return _read_potts(arrays, name, counts)
+    if form == "distance":
+        return _read_distance(arrays, name, counts)
     if form == "cardinality":
         return _read_cardinality(arrays, name, counts)
     if form == "patterns":
@@ -103,6 +109,17 @@ def _read_tables(arrays: "Arrays", name: str, counts: Int[Tensor, " variables"])
     if bool((at(counts, scope) != torch.tensor(group.widths)).any()):
         arrays.fail(f"`{name}_tables` with as many labels as `counts` says", str(group.widths))
     return group
+
+
+def _read_distance(arrays: "Arrays", name: str, counts: Int[Tensor, " variables"]) -> DistanceGroup:
+    edges, table = arrays.whole(f"{name}_edges", 2), arrays.real(f"{name}_table")
+    if edges.shape[1] != 2 or table.dim() != 2 or len(table) != table.shape[1]:
+        arrays.fail(f"`{name}_edges` [edges, 2] and `{name}_table` [labels, labels]", "others")
+    if bool((at(counts, edges) != len(table)).any()):
+        arrays.fail(f"`{name}_edges` between variables with {len(table)} labels", "others")
+    first, weights = at(first_entries(counts), edges), arrays.real(f"{name}_weights")
+    total = int(counts.sum())
+    return DistanceGroup(edges=edges, first=first, weights=weights, table=table, total=total)
 
 
 def _read_potts(arrays: "Arrays", name: str, counts: Int[Tensor, " variables"]) -> PottsGroup:

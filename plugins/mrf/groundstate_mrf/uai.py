@@ -12,6 +12,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,22 +20,26 @@ from torch import Tensor
 from groundstate.energy import Energy, view
 from groundstate.errors import ViewError
 from groundstate.factors import FactorGraph, FactorGroup
-from groundstate.files import atomic
-from groundstate_mrf.factor_graph import FactorGraphEnergy, factor_graph
+from groundstate_mrf.compressed import suffixes, writing
+from groundstate_mrf.factor_graph import FactorGraphEnergy
 from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.tables import TableGroup
-from groundstate_mrf.tokens import Tokens
+from groundstate_mrf.tabled import table_groups
+from groundstate_mrf.tokens import Numbers, Places, Tokens
 from groundstate_mrf.typed import reals, whole
 
 Factor = tuple[tuple[int, ...], Float[Tensor, "..."]]
 _SPREAD = 600.0
 """exp(-600) is still a number in float64, with room to spare."""
 
+_MOST = 10**18
+"""More numbers than any file has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UAIReader:
-    """Reads and writes `.uai`; energies are in nats.
+    """Reads and writes `.uai`, plain and as `.gz` or `.xz`; energies are in nats.
 
     Attributes:
         dtype: floating-point type of what is read.
@@ -44,7 +49,7 @@ class UAIReader:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        return (".uai",)
+        return suffixes(".uai")
 
     def read(self, path: Path) -> FactorGraphEnergy:
         tokens = Tokens(path)
@@ -58,30 +63,44 @@ class UAIReader:
         ]
         number = tokens.whole("the number of factors", 0)
         scopes = [_read_scope(tokens, each, variables) for each in range(number)]
-        factors: list[Factor] = []
-        for each, scope in enumerate(scopes):
-            factors.append((scope, _read_table(tokens, each, [counts[i] for i in scope])))
+        energies, starts = _read_tables(tokens, scopes, counts)
         tokens.end()
         dtype = torch.float32 if self.dtype == "float32" else torch.float64
-        listed = [(scope, table.to(dtype)) for scope, table in factors]
-        return factor_graph(counts, listed, dtype=dtype)
+        labels = torch.tensor(counts, dtype=torch.int64)
+        constants = [energies[starts[each]] for each, scope in enumerate(scopes) if not scope]
+        return FactorGraphEnergy(
+            counts=labels,
+            groups=table_groups(labels, scopes, energies, starts, dtype),
+            constant=torch.tensor(float(sum(constants)), dtype=dtype),
+        )
 
     def write(self, energy: Energy, path: Path) -> None:
-        graph = view(energy, FactorGraph)
-        if graph.constant.dim() or graph.segments is not None:
-            raise ViewError("a UAI file holds one problem, this energy has several")
+        graph = one_problem(energy, "a UAI file")
         factors: list[Factor] = [((), graph.constant.detach().to(torch.float64))]
         for group in graph.groups:
             factors += list_factors(group, graph)
-        with atomic(path) as draft, draft.open("w", encoding="utf-8") as file:
-            parts = [(scope, part) for scope, table in factors for part in _representable(table)]
-            labels = whole(graph.counts)
-            file.write(f"MARKOV\n{len(labels)}\n{' '.join(map(str, labels))}\n{len(parts)}\n")
+        parts = [(scope, part) for scope, table in factors for part in _representable(table)]
+        labels = whole(graph.counts)
+        with writing(path) as file:
+            head = f"MARKOV\n{len(labels)}\n{' '.join(map(str, labels))}\n{len(parts)}\n"
+            file.write(head.encode())
             for scope, _ in parts:
-                file.write(" ".join(map(str, (len(scope), *scope))) + "\n")
+                file.write((" ".join(map(str, (len(scope), *scope))) + "\n").encode())
             for _, part in parts:
                 values = " ".join(map(repr, reals((-part).exp().flatten())))
-                file.write(f"\n{part.numel()}\n {values}\n")
+                file.write(f"\n{part.numel()}\n {values}\n".encode())
+
+
+def one_problem(energy: Energy, what: str) -> FactorGraph:
+    """The energy's factor graph, for a format that holds one problem.
+
+    Raises:
+        ViewError: if it has none, or several.
+    """
+    graph = view(energy, FactorGraph)
+    if graph.constant.dim() or graph.segments is not None:
+        raise ViewError(f"{what} holds one problem, this energy has several")
+    return graph
 
 
 def list_factors(group: FactorGroup, graph: FactorGraph, limit: int = 1 << 20) -> Iterator[Factor]:
@@ -141,8 +160,34 @@ def _read_scope(tokens: Tokens, factor: int, variables: int) -> tuple[int, ...]:
     return tuple(scope)
 
 
-def _read_table(tokens: Tokens, factor: int, shape: Sequence[int]) -> Float[Tensor, "..."]:
-    size = prod(shape)
-    tokens.whole(f"{size}, the number of values of factor {factor}", size, size)
-    values = tokens.numbers(size, f"one of {size} values ≥ 0 of factor {factor}")
-    return -torch.tensor(values, dtype=torch.float64).log().reshape(list(shape))
+def _read_tables(
+    tokens: Tokens, scopes: Sequence[Sequence[int]], counts: Sequence[int]
+) -> tuple[Numbers, Places]:
+    """The energies of all factors, one after another, and where each begins.
+
+    Before each table stands its size. All is read as one array, for a file has many small tables.
+    """
+    sizes = np.fromiter(
+        (min(prod(counts[i] for i in scope), _MOST) for scope in scopes), np.float64, len(scopes)
+    )
+    before = tokens.given
+    total = len(sizes) + float(sizes.sum())
+    numbers = tokens.room(int(min(total, _MOST)))
+    heads = (sizes.cumsum() - sizes).astype(np.int64) + np.arange(len(sizes))
+    filled = tokens.fill(numbers)
+    read = int(np.searchsorted(heads, filled))
+    wrong = np.isnan(numbers[:filled])
+    wrong[heads[:read]] |= numbers[heads[:read]] != sizes[:read]
+    if wrong.any() or filled < len(numbers):
+        place = int(wrong.argmax()) if wrong.any() else filled
+        factor = int(np.searchsorted(heads, place, side="right")) - 1
+        size = int(sizes[factor])
+        expected = f"one of {size} values ≥ 0 of factor {factor}"
+        if place == heads[factor]:
+            expected = f"{size}, the number of values of factor {factor}"
+        if place == filled:
+            tokens.fail(expected, "the end of the file")
+        tokens.refuse(expected, before + place)
+    with np.errstate(divide="ignore"):
+        np.log(numbers, out=numbers)
+    return np.negative(numbers, out=numbers), heads + 1
