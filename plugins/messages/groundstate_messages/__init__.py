@@ -19,3 +19,31 @@ def groundstate_components() -> Iterable[Component]:
         claims=("bound", "monotone", "anytime", "batched"),
         examples="groundstate_messages.examples:trws",
     )
+    yield Component(
+        kind="solver",
+        name="sum-product",
+        target="groundstate_messages.sum_product:SumProduct",
+        summary="belief propagation for marginals and Bethe's log Z; exact on forests",
+        source="Kschischang, Frey, Loeliger: Factor Graphs and the Sum-Product Algorithm (2001)",
+        needs=("FactorGraph",),
+        claims=(
+            "anytime",
+            "batched",
+            "beliefs",
+            "bound",
+            "exact-beliefs-on-trees",
+            "higher-order-messages",
+        ),
+        examples="groundstate_messages.examples:sum_products",
+    )
+    yield Component(
+        kind="solver",
+        name="trw-bp",
+        target="groundstate_messages.trw:TRWBP",
+        summary="tree-reweighted marginals and an upper bound on log Z that always holds, pairwise",
+        source="Wainwright, Jaakkola, Willsky: A New Class of Upper Bounds on the Log Partition "
+        "Function (2005)",
+        needs=("FactorGraph",),
+        claims=("anytime", "batched", "beliefs", "bound", "exact-beliefs-on-trees"),
+        examples="groundstate_messages.examples:trw_bps",
+    )

@@ -1,6 +1,6 @@
 """Configurations of samples, batches and unions, row by row, as compiled solvers see them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -84,3 +84,17 @@ def rounded_down(bound: Float[Tensor, "*batch"], dtype: torch.dtype) -> Float[Te
     coarse = bound.to(dtype)
     below = torch.nextafter(coarse, torch.full_like(coarse, -float("inf")))
     return torch.where(coarse.double() > bound, below, coarse)
+
+
+def join_entries(
+    problem: Problem, parts: Sequence[Float[Tensor, "..."]]
+) -> Float[Tensor, "*batch entries"]:
+    """What belongs to the entries of each problem, as the graph has them."""
+    graph = problem.graph
+    if graph.segments is None:
+        return torch.stack(list(parts)).reshape(*problem.layout.batch_shape, graph.entries)
+    segment = graph.segments.cpu()[graph.variable_of_entry.cpu()]
+    joined = parts[0].new_empty(graph.entries)
+    for k, part in enumerate(parts):
+        joined[segment == k] = part
+    return joined
