@@ -69,7 +69,7 @@ PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(RUN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing groundstate and its plugins into .venv: about a minute, once."
-	$(PIP) -e '.[report,test]' $(PLUGINS:%=-e %)
+	$(PIP) -e '.[report,test]' $(PLUGINS:%=-e %) -e 'plugins/exact[toulbar2]'
 	touch $@
 
 .venv/.developing: .venv/.installed

@@ -84,3 +84,22 @@ def _programs() -> Iterable[Component]:
         ),
         examples="groundstate_exact.examples:ilps",
     )
+    yield Component(
+        kind="solver",
+        name="toulbar2",
+        target="groundstate_exact.toulbar2:Toulbar2",
+        summary="branch and bound by toulbar2 in a process of its own: the minimum, or a bound",
+        source="Hurley et al.: Multi-language evaluation of exact solvers in graphical model "
+        "discrete optimization (2016)",
+        needs=("FactorGraph",),
+        claims=(
+            "exact",
+            "bound",
+            "monotone",
+            "batched",
+            "higher-order-moves",
+            "higher-order-messages",
+        ),
+        examples="groundstate_exact.examples:toulbar2s",
+        extras=("groundstate-exact[toulbar2]: pytoulbar2",),
+    )

@@ -3,6 +3,7 @@
 from groundstate_exact.ilp import ILP
 from groundstate_exact.junction_tree import JunctionTree
 from groundstate_exact.lp import LP
+from groundstate_exact.toulbar2 import Toulbar2
 from groundstate_exact.tree_dp import TreeDP
 
 
@@ -20,3 +21,7 @@ def lps() -> list[LP]:
 
 def ilps() -> list[ILP]:
     return [ILP()]
+
+
+def toulbar2s() -> list[Toulbar2]:
+    return [Toulbar2()]
