@@ -158,14 +158,18 @@ class AutoDiscrete:
 
     def _next(self, energy: Energy, state: AutoDiscreteState) -> AutoDiscreteState:
         """Whose turn it is now; a new round where all had theirs."""
-        for turn in range(state.turn + 1, len(state.members)):
-            if not state.members[turn].ended:
-                return _told(replace(state, turn=turn, left=state.quota))
-        waiting = [k for k, member in enumerate(state.members) if not member.ended]
+        waiting = [k for k, m in enumerate(state.members) if not (m.ended or m.candidate.last)]
+        later = [k for k in waiting if k > state.turn]
+        if later:
+            return _told(replace(state, turn=later[0], left=state.quota))
         if waiting:
             quota = 2 * state.quota
             return _told(replace(state, turn=waiting[0], left=quota, quota=quota))
-        return self._disturbed(energy, state)
+        after = self._disturbed(energy, state)
+        last = [k for k, member in enumerate(state.members) if not member.ended]
+        if not after.settled or not last:
+            return after
+        return _told(replace(after, turn=last[0], left=1, settled=False))
 
     def _disturbed(self, energy: Energy, state: AutoDiscreteState) -> AutoDiscreteState:
         """The best labelling with some labels at random, for local moves to improve."""
@@ -190,7 +194,7 @@ class AutoDiscrete:
 def _made(candidate: Candidate, registry: Registry) -> Member:
     """The member with its solver; ended where a part of that is not installed."""
     try:
-        solver = registry.build(candidate.key, **candidate.settings)
+        solver = registry.build(candidate.key)
     except GroundstateError as refusal:
         return Member(candidate=candidate, ended=True, said=str(refusal))
     return Member(candidate=candidate, solver=solver)

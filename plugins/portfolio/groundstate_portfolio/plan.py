@@ -18,6 +18,7 @@ EXACT: Mapping[str, str] = {
 """Solvers that refuse what they cannot solve to the end, in the order they are asked."""
 LOCAL = ("solver/lazy-flipper", "solver/icm")
 """Solvers that improve a labelling by small moves; the first that is installed is used."""
+_LAST = "solver/ilp"
 _SMALL = 16.0
 """Bits of labellings up to which all of them are looked at."""
 _PROGRAM = 20_000
@@ -47,20 +48,20 @@ class Candidate:
     Attributes:
         key: in the registry.
         why: it is there.
-        settings: other than its presets.
+        last: whether it waits until nothing else helps: one step of it may take all the time.
     """
 
     key: str
     why: str
-    settings: Mapping[str, object]
+    last: bool = False
 
 
 def exact(facts: Facts, registry: Registry) -> list[Candidate]:
     """Solvers that end with a proof, where they take the problem."""
-    found = [Candidate(key=key, why=why, settings={}) for key, why in EXACT.items()]
+    found = [Candidate(key=key, why=why) for key, why in EXACT.items()]
     if facts.labellings <= _SMALL:
         why = f"2^{facts.labellings:.0f} labellings: all are looked at"
-        found.append(Candidate(key="solver/brute-force", why=why, settings={}))
+        found.append(Candidate(key="solver/brute-force", why=why))
     return [each for each in found if each.key in registry]
 
 
@@ -75,9 +76,9 @@ def improving(facts: Facts, views: frozenset[str], registry: Registry) -> list[C
         reasons["solver/max-product"] = "its factors serve messages"
         reasons["solver/dual-decomposition"] = "its factors serve messages: a bound"
     reasons["solver/lazy-flipper"] = "small moves from the best labelling so far"
-    if facts.entries <= _PROGRAM:
-        reasons["solver/ilp"] = f"{facts.entries} entries: small enough for an integer program"
     reasons["solver/annealing"] = "leaves local minima"
+    if facts.entries <= _PROGRAM:
+        reasons[_LAST] = f"{facts.entries} entries: small enough for an integer program"
     found = {key: why for key, why in reasons.items() if key in registry}
     for record in registry.matching(views):
         key = registry.spelling(record)
@@ -85,9 +86,9 @@ def improving(facts: Facts, views: frozenset[str], registry: Registry) -> list[C
             continue
         if "FactorGraph" in record.component.needs and key not in reasons:
             found[key] = f"registered by {record.distribution}, and fits"
-    return [Candidate(key=key, why=why, settings={}) for key, why in found.items()]
+    return [Candidate(key=key, why=why, last=key == _LAST) for key, why in found.items()]
 
 
 def named(keys: tuple[str, ...]) -> list[Candidate]:
     """What the user wants."""
-    return [Candidate(key=key, why="asked for", settings={}) for key in keys]
+    return [Candidate(key=key, why="asked for") for key in keys]
