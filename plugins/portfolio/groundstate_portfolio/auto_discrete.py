@@ -134,21 +134,25 @@ class AutoDiscrete:
     def step(
         self, energy: Energy, state: AutoDiscreteState, deadline: Deadline
     ) -> AutoDiscreteState:
+        """The rest of a turn, or as much of it as the deadline allows."""
         member = state.members[state.turn] if state.members else None
         if member is None or member.ended:
             return self._next(energy, state)
         if member.state is None:
             member = _begun(member, energy, state)
-            state = _with(state, member)
-            if member.state is not None:
-                state = _merged(energy, state, member)
-        if member.solver is not None and member.state is not None and not member.ended:
+            state = _merged(energy, _with(state, member), member)
+        while state.left > 0 and not member.ended:
+            assert member.solver is not None and member.state is not None
             after = member.solver.step(energy, member.state, deadline)
             running = bool((member.solver.status(after) == Status.RUNNING).any())
             member = replace(member, state=after, steps=member.steps + 1, ended=not running)
             state = _merged(energy, _with(state, member), member)
-        state = replace(state, left=state.left - 1)
-        return self._next(energy, state) if state.left <= 0 or member.ended else state
+            state = replace(state, left=state.left - 1)
+            if bool((_proven(state) | state.infeasible).all()):
+                return _told(state)
+            if deadline.passed:
+                break
+        return state if state.left > 0 and not member.ended else self._next(energy, state)
 
     def status(self, state: AutoDiscreteState) -> Int[Tensor, "*batch"]:
         rest = Status.CONVERGED if state.settled else Status.RUNNING
@@ -227,7 +231,8 @@ def _with(state: AutoDiscreteState, member: Member, place: int | None = None) ->
 def _merged(energy: Energy, state: AutoDiscreteState, member: Member) -> AutoDiscreteState:
     """What the member found, where it is better."""
     problem, found, solver = open_problem(energy), member.state, member.solver
-    assert found is not None and solver is not None
+    if found is None or solver is None:
+        return state
     value = energy(found.x)
     better = value < state.value
     x = _chosen(problem, better, found.x, state.x)
@@ -236,7 +241,6 @@ def _merged(energy: Energy, state: AutoDiscreteState, member: Member) -> AutoDis
         lower = torch.maximum(lower, torch.where(found.bound.isnan(), -torch.inf, found.bound))
     best = torch.where(better, value, state.value)
     infeasible = state.infeasible | (said == Status.INFEASIBLE)
-    # a solver that is done may prove a label that a bound only meets up to its own rounding
     return replace(
         state,
         x=x,
