@@ -4,6 +4,7 @@ Factors on the same variables, or on some of another factor's, are added to it: 
 table on one edge make no cycle.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from groundstate.errors import ViewError
+from groundstate_exact import forest_kernel
 from groundstate_exact.blocks import Block, Blocks
-from groundstate_exact.forest_kernel import hang
 from groundstate_exact.lists import listed
 
 Array = NDArray[Any]
+_hang = cast(Callable[..., tuple[int, int, int]], forest_kernel.hang)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,7 @@ def _hung(blocks: Blocks) -> tuple[Forest, list[int]]:
     above = np.full(len(counts), -2, np.int64)
     order = np.zeros(len(start) - 1, np.int64)
     up = np.zeros(len(start) - 1, np.int64)
-    factor, one, other = hang(start, flat, begin, factors[by_variable], above, order, up)
+    factor, one, other = _hang(start, flat, begin, factors[by_variable], above, order, up)
     forest = Forest(
         blocks=blocks,
         counts=counts,

@@ -71,37 +71,52 @@ def hang(
 
 @njit(cache=True, nogil=True)
 @typing.no_type_check
-def _first(digits: Array) -> None:
-    for place in range(digits.shape[0]):
-        digits[place] = 0
+def inner_of(variables: Array, counts: Array, place: int) -> int:
+    """How many joint labels the places after this one have."""
+    inner = 1
+    for other in range(place + 1, variables.shape[0]):
+        inner *= counts[variables[other]]
+    return inner
 
 
 @njit(cache=True, nogil=True)
 @typing.no_type_check
-def _next(digits: Array, variables: Array, counts: Array) -> None:
-    """The next joint labelling, the last variable fastest."""
-    for place in range(variables.shape[0] - 1, -1, -1):
-        digits[place] += 1
-        if digits[place] < counts[variables[place]]:
-            return
-        digits[place] = 0
-
-
-@njit(cache=True, nogil=True)
-@typing.no_type_check
-def _cost(
-    digits: Array, variables: Array, offsets: Array, beliefs: Array, up: int, cell: float
-) -> float:
-    """A cell's energy with what comes from below."""
+def load(
+    variables: Array, counts: Array, offsets: Array, beliefs: Array, up: int, costs: Array
+) -> None:
+    """Add to a factor's energies what comes from below all its variables but its parent's."""
     for place in range(variables.shape[0]):
-        if place != up:
-            cell += beliefs[offsets[variables[place]] + digits[place]]
-    return cell
+        if place == up:
+            continue
+        width, first = counts[variables[place]], offsets[variables[place]]
+        inner = inner_of(variables, counts, place)
+        position = 0
+        for _ in range(costs.shape[0] // (width * inner)):
+            for label in range(width):
+                belief = beliefs[first + label]
+                for _ in range(inner):
+                    costs[position] += belief
+                    position += 1
 
 
 @njit(cache=True, nogil=True)
 @typing.no_type_check
-def _give(
+def lowest(costs: Array, width: int, inner: int, message: Array) -> None:
+    """The least cost with each label of one place."""
+    message[:] = np.inf
+    position = 0
+    for _ in range(costs.shape[0] // (width * inner)):
+        for label in range(width):
+            least = message[label]
+            for _ in range(inner):
+                least = min(least, costs[position])
+                position += 1
+            message[label] = least
+
+
+@njit(cache=True, nogil=True)
+@typing.no_type_check
+def give(
     message: Array, parent: int, offsets: Array, problem: Array, beliefs: Array, totals: Array
 ) -> None:
     """Add a message to its parent's beliefs; its minimum goes to the problem's total."""
@@ -111,6 +126,19 @@ def _give(
     totals[problem[parent]] += low
     for label in range(message.shape[0]):
         beliefs[offsets[parent] + label] += message[label] - low
+
+
+@njit(cache=True, nogil=True)
+@typing.no_type_check
+def room_for(cells_at: Array, counts: Array) -> tuple[Array, Array]:
+    """Scratch space for the largest factor's costs, and for a message."""
+    largest = 1
+    for factor in range(cells_at.shape[0] - 1):
+        largest = max(largest, cells_at[factor + 1] - cells_at[factor])
+    widest = 1
+    for count in counts:
+        widest = max(widest, count)
+    return np.empty(largest, np.float64), np.empty(widest, np.float64)
 
 
 @njit(cache=True, nogil=True)
@@ -129,22 +157,17 @@ def gather_lowest(
     totals: Array,
 ) -> None:
     """Minima towards the roots: `beliefs` gets the least energy below each label."""
-    room = np.empty(counts.max() if counts.shape[0] else 1, np.float64)
-    digits_of = np.zeros(64, np.int64)
+    room, messages = room_for(cells_at, counts)
     for index in range(order.shape[0] - 1, -1, -1):
         factor = order[index]
         variables = members[start[factor] : start[factor + 1]]
-        digits = digits_of[: variables.shape[0]]
-        place = up[factor]
-        message = room[: counts[variables[place]]]
-        message[:] = np.inf
-        _first(digits)
-        for cell in range(cells_at[factor], cells_at[factor + 1]):
-            cost = _cost(digits, variables, offsets, beliefs, place, cells[cell])
-            if cost < message[digits[place]]:
-                message[digits[place]] = cost
-            _next(digits, variables, counts)
-        _give(message, variables[place], offsets, problem, beliefs, totals)
+        costs = room[: cells_at[factor + 1] - cells_at[factor]]
+        costs[:] = cells[cells_at[factor] : cells_at[factor + 1]]
+        load(variables, counts, offsets, beliefs, up[factor], costs)
+        parent = variables[up[factor]]
+        message = messages[: counts[parent]]
+        lowest(costs, counts[parent], inner_of(variables, counts, up[factor]), message)
+        give(message, parent, offsets, problem, beliefs, totals)
 
 
 @njit(cache=True, nogil=True)
@@ -163,121 +186,27 @@ def best_labels(
     labels: Array,
 ) -> None:
     """Labels from the roots on, each the best given its parent's: exact, ties or not."""
+    room, _ = room_for(cells_at, counts)
     for variable in range(counts.shape[0]):
         if above[variable] < 0:
             own = beliefs[offsets[variable] : offsets[variable] + counts[variable]]
             labels[variable] = own.argmin()
-    digits_of = np.zeros(64, np.int64)
     for factor in order:
         variables = members[start[factor] : start[factor + 1]]
-        digits = digits_of[: variables.shape[0]]
-        place = up[factor]
-        given = labels[variables[place]]
-        least = np.inf
-        chosen = -1
-        _first(digits)
-        for cell in range(cells_at[factor], cells_at[factor + 1]):
-            if digits[place] == given:
-                cost = _cost(digits, variables, offsets, beliefs, place, cells[cell])
-                if chosen < 0 or cost < least:
-                    chosen, least = cell - cells_at[factor], cost
-            _next(digits, variables, counts)
-        for other in range(variables.shape[0] - 1, -1, -1):
-            width = counts[variables[other]]
-            if other != place:
-                labels[variables[other]] = chosen % width
+        costs = room[: cells_at[factor + 1] - cells_at[factor]]
+        costs[:] = cells[cells_at[factor] : cells_at[factor + 1]]
+        load(variables, counts, offsets, beliefs, up[factor], costs)
+        parent = variables[up[factor]]
+        inner = inner_of(variables, counts, up[factor])
+        chosen = labels[parent] * inner
+        least = costs[chosen]
+        for before in range(costs.shape[0] // (counts[parent] * inner)):
+            first = (before * counts[parent] + labels[parent]) * inner
+            for position in range(first, first + inner):
+                if costs[position] < least:
+                    chosen, least = position, costs[position]
+        for place in range(variables.shape[0] - 1, -1, -1):
+            width = counts[variables[place]]
+            if place != up[factor]:
+                labels[variables[place]] = chosen % width
             chosen //= width
-
-
-@njit(cache=True, nogil=True)
-@typing.no_type_check
-def gather_soft(
-    counts: Array,
-    offsets: Array,
-    problem: Array,
-    start: Array,
-    members: Array,
-    cells_at: Array,
-    cells: Array,
-    order: Array,
-    up: Array,
-    beliefs: Array,
-    totals: Array,
-    messages_at: Array,
-    messages: Array,
-) -> None:
-    """Soft minima -log Σ exp(-·) towards the roots; `messages` keeps them."""
-    room = np.empty(counts.max() if counts.shape[0] else 1, np.float64)
-    digits_of = np.zeros(64, np.int64)
-    for index in range(order.shape[0] - 1, -1, -1):
-        factor = order[index]
-        variables = members[start[factor] : start[factor + 1]]
-        digits = digits_of[: variables.shape[0]]
-        place = up[factor]
-        width = counts[variables[place]]
-        low = messages[messages_at[factor] : messages_at[factor] + width]
-        low[:] = np.inf
-        _first(digits)
-        for cell in range(cells_at[factor], cells_at[factor + 1]):
-            cost = _cost(digits, variables, offsets, beliefs, place, cells[cell])
-            if cost < low[digits[place]]:
-                low[digits[place]] = cost
-            _next(digits, variables, counts)
-        weight = room[:width]
-        weight[:] = 0.0
-        _first(digits)
-        for cell in range(cells_at[factor], cells_at[factor + 1]):
-            cost = _cost(digits, variables, offsets, beliefs, place, cells[cell])
-            if cost < np.inf:
-                weight[digits[place]] += np.exp(low[digits[place]] - cost)
-            _next(digits, variables, counts)
-        for label in range(width):
-            if low[label] < np.inf:
-                low[label] -= np.log(weight[label])
-        _give(low, variables[place], offsets, problem, beliefs, totals)
-
-
-@njit(cache=True, nogil=True)
-@typing.no_type_check
-def spread_chances(
-    counts: Array,
-    offsets: Array,
-    start: Array,
-    members: Array,
-    cells_at: Array,
-    cells: Array,
-    order: Array,
-    up: Array,
-    beliefs: Array,
-    messages_at: Array,
-    messages: Array,
-    chances: Array,
-) -> None:
-    """Marginals from the roots on, by the chances of what is below given its parent.
-
-    `chances` has the marginals of the roots, and 0 elsewhere.
-    """
-    digits_of = np.zeros(64, np.int64)
-    for factor in order:
-        variables = members[start[factor] : start[factor + 1]]
-        digits = digits_of[: variables.shape[0]]
-        place = up[factor]
-        parent = offsets[variables[place]]
-        _first(digits)
-        for cell in range(cells_at[factor], cells_at[factor + 1]):
-            chance = chances[parent + digits[place]]
-            if chance > 0:
-                cost = _cost(digits, variables, offsets, beliefs, place, cells[cell])
-                chance *= np.exp(messages[messages_at[factor] + digits[place]] - cost)
-                for other in range(variables.shape[0]):
-                    if other != place:
-                        chances[offsets[variables[other]] + digits[other]] += chance
-            _next(digits, variables, counts)
-        for other in range(variables.shape[0]):
-            if other != place:
-                first = offsets[variables[other]]
-                own = chances[first : first + counts[variables[other]]]
-                # what rounding loses at each level would add up along a chain of a million
-                total = own.sum()
-                if total > 0:
-                    own /= total

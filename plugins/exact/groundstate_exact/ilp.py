@@ -5,15 +5,16 @@ solves it to a tolerance of 1e-6, which the bound gives back; where all energies
 the bound is rounded up to the next one, and is exact.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from annotated_types import Ge
 from jaxtyping import Int, Shaped
-from scipy.optimize import LinearConstraint, milp
+from scipy import optimize
 from torch import Tensor
 
 from groundstate.energy import Energy
@@ -25,6 +26,8 @@ from groundstate_exact.polytope import polytope_of
 from groundstate_exact.programs import Outcome, ProgramState, advance, open_program, status_of
 from groundstate_mrf.problem import open_problem
 
+_milp = cast(Callable[..., Any], optimize.milp)
+_constraint = cast(Callable[..., Any], optimize.LinearConstraint)
 _TOLERANCE = 1e-6
 """HiGHS's own, for constraints, whole numbers and the gap."""
 
@@ -68,11 +71,11 @@ def whole(part: Part, seconds: float) -> Outcome:
     options: dict[str, float] = {"mip_rel_gap": 0.0}
     if isfinite(seconds):
         options["time_limit"] = max(seconds, 1e-3)
-    found: Any = milp(
+    found = _milp(
         polytope.costs,
         integrality=kinds,
         bounds=(0, 1),
-        constraints=LinearConstraint(polytope.matrix, polytope.right, polytope.right),
+        constraints=_constraint(polytope.matrix, polytope.right, polytope.right),
         options=options,
     )
     if found.status == IMPOSSIBLE:

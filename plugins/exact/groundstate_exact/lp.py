@@ -5,15 +5,15 @@ solved by HiGHS (Huangfu, Hall: Parallelizing the Dual Revised Simplex Method, 2
 not the value that it gives, right to some 1e-7 only, but is computed anew from its prices.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from annotated_types import Ge
 from jaxtyping import Int, Shaped
-from scipy.optimize import linprog
+from scipy import optimize
 from torch import Tensor
 
 from groundstate.energy import Energy
@@ -25,6 +25,7 @@ from groundstate_exact.programs import Outcome, ProgramState, advance, open_prog
 from groundstate_exact.rounding import rounded
 from groundstate_mrf.problem import open_problem
 
+_linprog = cast(Callable[..., Any], optimize.linprog)
 OPTIMUM, LIMIT, IMPOSSIBLE = 0, 1, 2
 """What scipy calls the ways in which HiGHS ends."""
 
@@ -58,9 +59,9 @@ def relaxed(part: Part, seconds: float) -> Outcome:
     if forbids_all(part):
         return Outcome(bound=float("inf"))
     polytope = polytope_of(part)
-    solve: Any = partial(linprog, method="highs", bounds=(0, None))
     options = {} if seconds == float("inf") else {"time_limit": max(seconds, 1e-3)}
-    found = solve(polytope.costs, A_eq=polytope.matrix, b_eq=polytope.right, options=options)
+    equations = {"A_eq": polytope.matrix, "b_eq": polytope.right}
+    found = _linprog(polytope.costs, **equations, method="highs", options=options)
     if found.status == IMPOSSIBLE:
         return Outcome(bound=float("inf"))
     if found.status != OPTIMUM:

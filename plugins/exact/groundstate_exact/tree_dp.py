@@ -6,8 +6,9 @@ factor e^{+f}, where energies need e^{-f}, and takes the maximum over y_i ∈ Y,
 labels of i). Factors may be of any order; ties are settled by going back from the root.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -18,11 +19,16 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Deadline, State
 from groundstate.status import Status
+from groundstate_exact import forest_kernel, forest_soft
 from groundstate_exact.answers import beliefs_of, lead_of, with_labels
 from groundstate_exact.blocks import blocks_of
 from groundstate_exact.forest import Array, Forest, array, costs_of, forest_of
-from groundstate_exact.forest_kernel import best_labels, gather_lowest, gather_soft, spread_chances
 from groundstate_mrf.problem import Problem, open_problem
+
+_gather_lowest = cast(Callable[..., None], forest_kernel.gather_lowest)
+_best_labels = cast(Callable[..., None], forest_kernel.best_labels)
+_gather_soft = cast(Callable[..., None], forest_soft.gather_soft)
+_spread_chances = cast(Callable[..., None], forest_soft.spread_chances)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +130,9 @@ class _Run:
         f, beliefs = self.forest, self.unary.copy()
         problem, totals = array(f.blocks.problem), self.constant.copy()
         structure = (f.start, f.members, f.cells_at, self.cells, f.order, f.up)
-        gather_lowest(f.counts, f.offsets, problem, *structure, beliefs, totals)
+        _gather_lowest(f.counts, f.offsets, problem, *structure, beliefs, totals)
         labels = np.zeros(len(f.counts), np.int64)
-        best_labels(f.counts, f.offsets, *structure, f.above, beliefs, labels)
+        _best_labels(f.counts, f.offsets, *structure, f.above, beliefs, labels)
         return labels
 
     def beliefs(self) -> tuple[Array, Array]:
@@ -138,7 +144,7 @@ class _Run:
         widths = f.counts[parents]
         messages = np.zeros(int(widths.sum()))
         at = np.cumsum(widths) - widths
-        gather_soft(f.counts, f.offsets, problem, *structure, beliefs, totals, at, messages)
+        _gather_soft(f.counts, f.offsets, problem, *structure, beliefs, totals, at, messages)
         chances = np.zeros_like(beliefs)
         rooted = np.repeat(f.above < 0, f.counts)
         variable = np.repeat(np.arange(len(f.counts)), f.counts)
@@ -148,7 +154,7 @@ class _Run:
         weights = np.where(rooted, np.exp(low[variable] - beliefs), 0.0)
         sums = np.bincount(variable, weights, minlength=len(f.counts))
         chances = np.divide(weights, sums[variable], out=chances, where=sums[variable] > 0)
-        spread_chances(f.counts, f.offsets, *structure, beliefs, at, messages, chances)
+        _spread_chances(f.counts, f.offsets, *structure, beliefs, at, messages, chances)
         roots = f.above < 0
         with np.errstate(divide="ignore"):
             np.add.at(totals, problem[roots], low[roots] - np.log(sums[roots]))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from groundstate_exact.lists import numbers, rows
 from groundstate_exact.parts import Array, Part
 
 _LARGEST = 2.0**50
@@ -54,8 +55,8 @@ def write_network(part: Part, path: Path) -> Network:
         file.write(" ".join(map(str, part.counts)) + "\n")
         for (scope, widths, _), cells, costs in zip(functions, shifted, whole, strict=True):
             table = np.where(np.isfinite(cells), costs, top)
-            labels = np.stack(np.unravel_index(np.arange(table.shape[1]), widths), 1)
-            for variables, row in zip(scope, table, strict=True):
+            labels = np.indices(widths).reshape(len(widths), -1).T
+            for variables, row in zip(rows(scope), table, strict=True):
                 file.write(_function(variables, labels, row, top))
     shift = part.constant + float(sum(low.sum() for low in lows))
     rounding = 0.0 if integral else 0.5 * count / scale
@@ -65,19 +66,19 @@ def write_network(part: Part, path: Path) -> Network:
 
 def _functions(part: Part) -> Iterator[tuple[Array, tuple[int, ...], Array]]:
     """Scopes, label counts and energies; variables of one label count are taken together."""
-    for width in sorted(set(part.counts.tolist())):
+    for width in sorted(set(numbers(part.counts))):
         variables = np.flatnonzero(part.counts == width)
-        entries = part.offsets[variables, None] + np.arange(width)
+        entries: Array = part.offsets[variables, None] + np.arange(width)
         yield variables[:, None], (width,), part.costs[entries]
     for each in part.factors:
         if len(each.scope):
             yield each.scope, each.widths, each.cells
 
 
-def _function(variables: Array, labels: Array, costs: Array, top: int) -> str:
+def _function(variables: list[int], labels: Array, costs: Array, top: int) -> str:
     """One cost function; the more frequent of 0 and `top` is not listed."""
     default = top if int((costs == top).sum()) > int((costs == 0).sum()) else 0
     listed = np.flatnonzero(costs != default)
     head = f"{len(variables)} {' '.join(map(str, variables))} {default} {len(listed)}\n"
-    rows = np.concatenate([labels[listed], costs[listed, None]], 1)
-    return head + "".join(" ".join(map(str, row)) + "\n" for row in rows.tolist())
+    lines = rows(np.concatenate([labels[listed], costs[listed, None]], 1))
+    return head + "".join(" ".join(map(str, line)) + "\n" for line in lines)
