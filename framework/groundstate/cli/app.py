@@ -111,6 +111,10 @@ def solve(
     reference: Annotated[
         float | None, typer.Option("--reference", help="A known optimum to score against, in nats.")
     ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option("--evidence", help="Labels that are given (UAI's .evid format)."),
+    ] = None,
     as_json: Json = False,
     registry: RegistryFile = None,
 ) -> int:
@@ -127,6 +131,7 @@ def solve(
             output=output,
             plot=plot,
             reference=reference,
+            evidence=evidence,
             registry=registry,
         )
     )

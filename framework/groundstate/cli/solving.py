@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 
-from groundstate.adapter import Adapter
+from groundstate.adapter import Adapted, Adapter
 from groundstate.cli.listing import open_registry
 from groundstate.cli.running import (
     FAILED,
@@ -50,6 +50,7 @@ class SolveOptions:
         output: where the best configuration goes.
         plot: where the curves of energy and bound go, as SVG.
         reference: an energy to hold the results against, such as a known optimum, in nats.
+        evidence: a file of labels that are given; None for none.
         registry: registry file.
     """
 
@@ -61,6 +62,7 @@ class SolveOptions:
     output: Path | None
     plot: Path | None
     reference: float | None
+    evidence: Path | None
     registry: str | None
 
 
@@ -72,7 +74,8 @@ def solve_command(options: SolveOptions) -> int:
         check_installed()
         check_writable(options.plot)
     registry = open_registry(options.registry)
-    energy = read_problem(options.file, registry)
+    adapted = conditioned(read_problem(options.file, registry), options.evidence, registry)
+    energy = adapted.energy
     chosen = chosen_solvers(options.solvers, energy, registry)
     results: list[Result] = []
     with terminate_like_interrupt(), progress(options.seconds, options.as_json) as on_event:
@@ -95,7 +98,7 @@ def solve_command(options: SolveOptions) -> int:
             if results[-1].interrupted:
                 break
     if options.output is not None:
-        write_best(results, options.output)
+        write_best(results, adapted, options.output)
     if options.plot is not None:
         write_curves(results, options.plot)
     _print_results(scored(results, options.reference), options)
@@ -133,6 +136,21 @@ def read_problem(path: Path, registry: Registry) -> Energy:
     raise _fault(path, f"no reader takes a file of this name; there are readers for {known}.")
 
 
+def conditioned(energy: Energy, evidence: Path | None, registry: Registry) -> Adapted:
+    """The problem of the variables that are not given, or the problem itself.
+
+    Raises:
+        ConfigurationError: the file does not exist, or does not fit the problem.
+        FormatError: it is malformed.
+    """
+    if evidence is None:
+        return Adapted(energy=energy, decode=lambda x: x, bound_transfers=True)
+    if not evidence.is_file():
+        raise _fault(evidence, "there is no such file.")
+    adapter = cast(Adapter, registry.build("adapter/evidence", file=str(evidence)))
+    return adapter.adapt(energy)
+
+
 def _fault(path: Path, message: str) -> ConfigurationError:
     return ConfigurationError([ConfigurationFault(file=path, line=None, path="", message=message)])
 
@@ -162,7 +180,7 @@ def chosen_solvers(names: Sequence[str], energy: Energy, registry: Registry) -> 
     return keys
 
 
-def write_best(results: Sequence[Result], path: Path) -> None:
+def write_best(results: Sequence[Result], adapted: Adapted, path: Path) -> None:
     """The labels of lowest energy, in the `MPE` solution format of the UAI competitions."""
     found = [r.solution for r in results if r.solution is not None]
     if not found:
@@ -172,7 +190,7 @@ def write_best(results: Sequence[Result], path: Path) -> None:
             f"{path} can hold the labels of one problem, but the file has {found[0].energy.numel()}"
         )
     best = min(found, key=lambda solution: float(solution.energy))
-    labels = [str(int(label)) for label in best.x.flatten()]
+    labels = [str(int(label)) for label in adapted.decode(best.x).flatten()]
     write_text(path, f"MPE\n{len(labels)} {' '.join(labels)}\n")
 
 

@@ -46,6 +46,16 @@ def groundstate_components() -> Iterable[Component]:
         needs=("Quadratic", "SparseMatrix"),
         examples="groundstate_mrf.examples:discretisations",
     )
+    yield Component(
+        kind="adapter",
+        name="evidence",
+        target="groundstate_mrf.conditioning:Evidence",
+        summary="the problem given some labels, of a UAI evidence file or by hand",
+        gives=("FactorGraph",),
+        needs=("FactorGraph",),
+        claims=("exact-on-vertices",),
+        examples="groundstate_mrf.examples:evidences",
+    )
     yield from _learning()
     yield Component(
         kind="reader",

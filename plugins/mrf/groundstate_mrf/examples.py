@@ -9,6 +9,7 @@ from torch import Tensor
 from groundstate.examples import LearnerExample, LossExample, ModelExample, ReaderExample
 from groundstate.learning import Minibatches
 from groundstate_mrf.brute_force import BruteForce
+from groundstate_mrf.conditioning import Evidence
 from groundstate_mrf.contrast_potts import ContrastPotts
 from groundstate_mrf.discretise import Discretise
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph, potts_edges
@@ -65,6 +66,10 @@ def relaxations() -> list[Relaxation]:
 
 def discretisations() -> list[Discretise]:
     return [Discretise(levels=5, lower=-1.0, upper=1.0)]
+
+
+def evidences() -> list[Evidence]:
+    return [Evidence(), Evidence(variables=(0,), labels=(0,))]
 
 
 def potts_grids() -> list[ModelExample]:

@@ -46,7 +46,7 @@ class Tokens:
         Raises:
             FormatError: at the end of the file.
         """
-        if not self._more():
+        if not self.more():
             self.fail(expected, "the end of the file")
         found = self._words[self._next]
         self._next += 1
@@ -81,7 +81,7 @@ class Tokens:
             How many; what is no finite number from 0 on is NaN.
         """
         filled = 0
-        while filled < len(values) and self._more():
+        while filled < len(values) and self.more():
             words = self._words[self._next : self._next + len(values) - filled]
             values[filled : filled + len(words)] = self._as_numbers(words)
             filled += len(words)
@@ -98,7 +98,7 @@ class Tokens:
 
     def end(self) -> None:
         """Look that nothing is left."""
-        if self._more():
+        if self.more():
             self.fail("the end of the file", repr(self.word("")))
 
     def fail(self, expected: str, found: str) -> NoReturn:
@@ -134,7 +134,7 @@ class Tokens:
             values[~((values >= 0) & (values < np.inf))] = np.nan
         return values
 
-    def _more(self) -> bool:
+    def more(self) -> bool:
         """Whether there is a next word; it is then at hand."""
         while self._next >= len(self._words):
             piece = next(self._pieces, None)
