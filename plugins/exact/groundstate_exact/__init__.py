@@ -22,8 +22,6 @@ def groundstate_components() -> Iterable[Component]:
             "exact-beliefs",
             "anytime",
             "batched",
-            "higher-order-moves",
-            "higher-order-messages",
         ),
         examples="groundstate_exact.examples:junction_trees",
     )
@@ -39,7 +37,6 @@ def groundstate_components() -> Iterable[Component]:
             "exact-beliefs-on-trees",
             "bound",
             "beliefs",
-            "higher-order-moves",
         ),
         examples="groundstate_exact.examples:tree_dps",
     )
@@ -61,8 +58,6 @@ def _programs() -> Iterable[Component]:
             "monotone",
             "anytime",
             "batched",
-            "higher-order-moves",
-            "higher-order-messages",
         ),
         examples="groundstate_exact.examples:lps",
     )
@@ -79,8 +74,6 @@ def _programs() -> Iterable[Component]:
             "monotone",
             "anytime",
             "batched",
-            "higher-order-moves",
-            "higher-order-messages",
         ),
         examples="groundstate_exact.examples:ilps",
     )
@@ -97,8 +90,6 @@ def _programs() -> Iterable[Component]:
             "bound",
             "monotone",
             "batched",
-            "higher-order-moves",
-            "higher-order-messages",
         ),
         examples="groundstate_exact.examples:toulbar2s",
         extras=("groundstate-exact[toulbar2]: pytoulbar2",),

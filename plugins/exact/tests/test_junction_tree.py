@@ -15,6 +15,7 @@ from groundstate.solver import Deadline
 from groundstate_exact.elimination import min_fill
 from groundstate_exact.junction_tree import JunctionTree
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph
+from groundstate_mrf.structured import band, detection, linear, parity, patterns
 from groundstate_mrf.uai import UAIReader
 
 
@@ -102,6 +103,35 @@ def test_cardinality_of_a_hundred_variables() -> None:
     assert solution.beliefs is not None
     ones = solution.beliefs.marginals.reshape(size, 2)[:, 1]
     same(ones.sum(), torch.tensor(30.0).double())
+
+
+def test_structured_factors() -> None:
+    """Counts of any label, weighted sums, sparse patterns, functions: all that has no table."""
+    rng = torch.Generator().manual_seed(0)
+    counts = torch.tensor([2, 3, 2, 3, 2, 3, 2])
+    weights = torch.randn(1, generator=rng, dtype=torch.float64)
+    unary = [((i,), torch.randn(int(n), generator=rng).double()) for i, n in enumerate(counts)]
+    everything = [[*range(7)]]
+    hold(
+        factor_graph(
+            counts,
+            unary,
+            band(counts, everything, [(2, 4)], label=1, dtype=torch.float64),
+            parity(counts, [[0, 1, 2]], label=0, penalty=0.7, dtype=torch.float64),
+            detection(counts, [[1, 3, 5, 0, 2, 4]], weights, label=1),
+            linear(counts, [0, 1, 3], [[0, 2], [1, 0, 3], [0, 1, 1]], high=3, dtype=torch.float64),
+            patterns(
+                counts, [4, 5, 6], [[1, 2, 0], [0, 0, 0]], torch.randn(2, generator=rng).double()
+            ),
+        )
+    )
+
+
+def test_a_factor_too_large_for_a_table_is_refused() -> None:
+    counts = torch.full((30,), 2)
+    group = patterns(counts, [*range(30)], [[0] * 30], torch.ones(1))
+    with pytest.raises(InputError, match=r"30 variables and 1\.074e\+09 joint labellings"):
+        gs.solve(factor_graph(counts, [], group), JunctionTree())
 
 
 def test_min_fill_finds_the_width_of_what_is_chordal() -> None:
