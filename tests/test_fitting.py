@@ -204,8 +204,10 @@ def test_no_time_at_all_still_gives_a_step() -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, "tests")  # some packages install a `tests` of their own, which would win
-from test_fitting import source, train
+from types import ModuleType
+sys.modules["tests"] = ModuleType("tests")  # some packages install one, which would win
+sys.modules["tests"].__path__ = ["tests"]
+from tests.test_fitting import source, train
 def killing(step):
     if step == 33:
         os.kill(os.getpid(), signal.SIGKILL)
