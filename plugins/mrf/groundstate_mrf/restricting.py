@@ -18,6 +18,7 @@ from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.tables import TableGroup
 from groundstate_mrf.restriction import Restriction
+from groundstate_mrf.typed import distinct_rows, whole
 
 Restricted = tuple[list[FactorGroup], Float[Tensor, "..."]]
 
@@ -78,7 +79,7 @@ def _tables(group: TableGroup, to: Restriction) -> Restricted:
     groups: list[FactorGroup] = []
     # factors of which as many labels are left at each place; 0 where the variable is gone
     widths = torch.where(to.kept, to.widths, 0)[group.scope]
-    shapes, inverse = torch.unique(widths, dim=0, return_inverse=True)
+    shapes, inverse = distinct_rows(widths)
     strides = torch.tensor(group.widths, device=flat.device).flip(0).cumprod(0).flip(0)
     strides = torch.cat([strides[1:], strides.new_ones(1)])
     for number, shape in enumerate(shapes):
@@ -95,7 +96,7 @@ def _tables(group: TableGroup, to: Restriction) -> Restricted:
         if not bool(stays.any()):
             constant = constant + values.sum((-2, -1))
             continue
-        left = [int(width) for width in shape[stays]]
+        left = whole(shape[stays])
         scope = scope[:, stays]
         table = TableGroup(
             scope=to.renumbered[scope],

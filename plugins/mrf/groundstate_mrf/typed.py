@@ -35,3 +35,9 @@ def distinct(values: Tensor) -> list[int]:
 def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that these shapes broadcast to."""
     return tuple(cast(Any, torch).broadcast_shapes(*(tuple(each) for each in shapes)))
+
+
+def distinct_rows(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The different rows of a matrix, and which of them each row is."""
+    rows, inverse = cast(Any, torch).unique(values, dim=0, return_inverse=True)
+    return rows, inverse

@@ -132,8 +132,8 @@ def _tables(
         shape = [counts[variable] for variable in scope]
         if prod(shape) > limit:
             raise ViewError(
-                f"a UAI file needs a table for each factor, but one has {len(scope)} variables and "
-                f"{prod(shape):.3g} joint labels (at most {limit}); write NPZ instead"
+                f"here every factor needs a table, but one has {len(scope)} variables and "
+                f"{float(prod(shape)):.3g} joint labels (at most {limit}); NPZ files can hold it"
             )
         cells = torch.tensor(list(itertools.product(*map(range, shape))))
         labels = torch.zeros((len(cells), len(counts)), dtype=torch.int64)

@@ -1,5 +1,7 @@
 """Random factors of the structured forms, alone in small problems."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,9 +10,16 @@ from groundstate_mrf.factor_graph import FactorGraphEnergy
 from groundstate_mrf.groups.linear import LinearGroup
 from groundstate_mrf.groups.patterns import PatternGroup
 from groundstate_mrf.groups.scopes import Scopes
+from groundstate_mrf.typed import pieces
 
 INFINITY = float("inf")
 COUNTS = [3, 2, 3, 2, 4]
+Normal = Callable[..., Tensor]
+
+
+def rows(labels: Tensor) -> list[list[int]]:
+    """Labellings as lists."""
+    return [ints(each) for each in labels]
 
 
 def scopes(rows: list[list[int]]) -> Scopes:
@@ -40,8 +49,8 @@ def _alone(group: PatternGroup | LinearGroup, batch: tuple[int, ...]) -> FactorG
     return FactorGraphEnergy(counts=torch.tensor(COUNTS), groups=(group,), constant=constant)
 
 
-def _patterns(rng: torch.Generator, normal, kind: str) -> PatternGroup:  # pyright: ignore
-    rows = scopes([[0, 1, 4], [2, 3, 4]])
+def _patterns(rng: torch.Generator, normal: Normal, kind: str) -> PatternGroup:
+    both = scopes([[0, 1, 4], [2, 3, 4]])
     listed = 0 if kind == "none" else 5
     found: list[list[int]] = []
     for factor in range(2):
@@ -54,7 +63,7 @@ def _patterns(rng: torch.Generator, normal, kind: str) -> PatternGroup:  # pyrig
     if kind == "hard":
         default = torch.full_like(default, INFINITY)
     return PatternGroup(
-        scopes=rows,
+        scopes=both,
         factor=table[:, 0],
         patterns=table[:, 1:],
         energies_of=energies,
@@ -62,11 +71,11 @@ def _patterns(rng: torch.Generator, normal, kind: str) -> PatternGroup:  # pyrig
     )
 
 
-def _linear(rng: torch.Generator, normal) -> list[LinearGroup]:  # pyright: ignore
+def _linear(rng: torch.Generator, normal: Normal) -> list[LinearGroup]:
     made: list[LinearGroup] = []
-    for rows in ([[0, 1, 4, 3], [2, 3, 4, 1]], [[4]], [[0, 1, 2, 3, 4]]):
-        each = scopes(rows)
-        weights = torch.randint(0, 4, (len(rows), each.starts[-1]), generator=rng)
-        sums = sum(int(part.max()) for part in weights.split(list(each.widths), -1)) + 2
-        made.append(LinearGroup(scopes=each, weights=weights, values=normal(len(rows), sums)))
+    for members in ([[0, 1, 4, 3], [2, 3, 4, 1]], [[4]], [[0, 1, 2, 3, 4]]):
+        each = scopes(members)
+        weights = torch.randint(0, 4, (len(members), each.starts[-1]), generator=rng)
+        sums = sum(int(part.max()) for part in pieces(weights, each.widths)) + 2
+        made.append(LinearGroup(scopes=each, weights=weights, values=normal(len(members), sums)))
     return made

@@ -1,6 +1,7 @@
 """Clamping, fewer labels and sub-problems: the same energies as before, and back."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 
 import groundstate as gs
 from groundstate.errors import FormatError, ViewError
-from groundstate.factors import ExpectationGroup, MessageGroup
+from groundstate.factors import ExpectationGroup, FactorGroup, MessageGroup
+from groundstate.solver import Solver
+from groundstate.testing.typed import ints
 from groundstate_mrf.brute_force import BruteForce
 from groundstate_mrf.conditioning import Evidence, clamp, restrict, subproblem
 from groundstate_mrf.evidence import read_evidence
@@ -50,8 +53,8 @@ def problems(seed: int) -> list[FactorGraphEnergy]:
 def choices(energy: FactorGraphEnergy, seed: int) -> dict[int, list[int]]:
     rng = torch.Generator().manual_seed(seed)
     allowed: dict[int, list[int]] = {}
-    for variable, count in enumerate(energy.counts.tolist()):
-        order = torch.randperm(count, generator=rng).tolist()
+    for variable, count in enumerate(ints(energy.counts)):
+        order = ints(torch.randperm(count, generator=rng))
         keep = int(torch.randint(1, count + 1, (), generator=rng))
         if int(torch.randint(0, 3, (), generator=rng)):
             allowed[variable] = order[:keep]
@@ -68,7 +71,7 @@ def test_energies_are_those_of_the_labellings_they_stand_for(seed: int) -> None:
         x = labels[len(labels) // 2]
         moves = found.energy.graph.moves(x)
         graph = found.energy.graph
-        for variable, count in enumerate(found.energy.counts.tolist()):
+        for variable, count in enumerate(ints(found.energy.counts)):
             first = int(graph.offsets[variable])
             for label in range(count):
                 moved = x.clone()
@@ -94,8 +97,8 @@ def test_messages_and_expectations_are_those_of_tables(seed: int) -> None:
             cells = torch.cartesian_prod(*[torch.arange(int(c)) for c in counts])
             labels = torch.zeros((len(cells), len(found.counts)), dtype=torch.int64)
             labels[:, scope] = cells.reshape(len(cells), -1)
-            table = group.energies(labels)[..., 0].reshape(counts.tolist())
-            ((plain,), _) = _groups(found, scope, table)
+            table = group.energies(labels)[..., 0].reshape(ints(counts))
+            plain = _as_table(found, scope, table)
             assert isinstance(group, MessageGroup) and isinstance(plain, MessageGroup)
             assert isinstance(group, ExpectationGroup) and isinstance(plain, ExpectationGroup)
             incoming = torch.randn(len(group.entries), generator=rng, dtype=torch.float64)
@@ -114,9 +117,9 @@ def test_messages_and_expectations_are_those_of_tables(seed: int) -> None:
             torch.testing.assert_close(group.minima(), plain.minima())
 
 
-def _groups(energy: FactorGraphEnergy, scope: Tensor, table: Tensor):
-    made = factor_graph(energy.counts, [(scope.tolist(), table)])
-    return made.groups, made
+def _as_table(energy: FactorGraphEnergy, scope: Tensor, table: Tensor) -> FactorGroup:
+    (group,) = factor_graph(energy.counts, [(ints(scope), table)]).groups
+    return group
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -126,13 +129,15 @@ def test_conditioned_problems_are_solved_and_joined(seed: int) -> None:
         if not bool(every_labelling(energy)[1].isfinite().any()):
             continue
         best = gs.solve(energy, BruteForce()).energy
-        for solver in (ICM(), MeanField(), MaxProduct()):
+        solvers: list[Solver[Any]] = [ICM(), MeanField(), MaxProduct()]
+        for solver in solvers:
             if not isinstance(solver, ICM) and not all(
                 "messages" in group.serves for group in energy.groups
             ):
                 continue
             solution = gs.solve(energy, solver, steps=50, throw=False)
             assert float(solution.energy) >= float(best) - 1e-9
+            assert solution.bound is not None
             assert float(solution.bound) <= float(best) + 1e-9
     union = gs.union(energies)
     x = [every_labelling(each)[0][-1] for each in energies]
@@ -154,7 +159,7 @@ def test_subproblem_moves_some_variables_and_holds_the_rest() -> None:
 def test_all_variables_may_be_given() -> None:
     energy = random_problem(1)
     x = energy.space.sample(torch.Generator().manual_seed(0))
-    found = clamp(energy, dict(enumerate(x.tolist())))
+    found = clamp(energy, dict(enumerate(ints(x))))
     assert found.energy.counts.tolist() == [1]
     torch.testing.assert_close(found.energy(torch.tensor([0])), energy(x))
     assert torch.equal(found.decode(torch.tensor([0])), x)
@@ -171,16 +176,16 @@ def test_what_cannot_be_restricted_is_told() -> None:
         clamp(gs.union([energy, energy]), {0: 0})
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("0\n", [{}]),
-        ("2 0 1 3 0\n", [{0: 1, 3: 0}]),
-        ("1\n2 0 1 3 0\n", [{0: 1, 3: 0}]),
-        ("2\n1 2 1\n2 0 1 3 0\n", [{2: 1}, {0: 1, 3: 0}]),
-        ("1\n0\n", [{}]),
-    ],
-)
+FORMS: list[tuple[str, list[dict[int, int]]]] = [
+    ("0\n", [{}]),
+    ("2 0 1 3 0\n", [{0: 1, 3: 0}]),
+    ("1\n2 0 1 3 0\n", [{0: 1, 3: 0}]),
+    ("2\n1 2 1\n2 0 1 3 0\n", [{2: 1}, {0: 1, 3: 0}]),
+    ("1\n0\n", [{}]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), FORMS)
 def test_both_forms_of_evidence(tmp_path: Path, text: str, expected: list[dict[int, int]]) -> None:
     path = tmp_path / "a.uai.evid"
     path.write_text(text)

@@ -21,7 +21,7 @@ from torch import Tensor
 from groundstate.factors import Service
 from groundstate_mrf.groups.scopes import Scopes
 from groundstate_mrf.groups.slots import take
-from groundstate_mrf.typed import split_axis
+from groundstate_mrf.typed import common_shape, split_axis
 
 _INFINITY = float("inf")
 _Fold = Literal["minimum", "log-sum", "mean"]
@@ -187,7 +187,7 @@ def _folded(values: Tensor, steps: Tensor, terms: Tensor, fold: _Fold) -> Tensor
     """
     sums = torch.arange(values.shape[-1], device=values.device)
     index = (sums + steps.unsqueeze(-1)).clamp(max=values.shape[-1] - 1)
-    lead = torch.broadcast_shapes(values.shape[:-1], terms.shape[:-1])
+    lead = common_shape(values.shape[:-1], terms.shape[:-1])
     table = values.unsqueeze(-2).expand(*lead, index.shape[-2], -1)
     table = table.gather(-1, index.expand(*lead, *index.shape[-2:]))
     if fold == "minimum":

@@ -18,7 +18,7 @@ from torch import Tensor
 from groundstate.factors import Service
 from groundstate_mrf.groups.scopes import Scopes
 from groundstate_mrf.groups.slots import take
-from groundstate_mrf.typed import split_axis
+from groundstate_mrf.typed import distinct_rows, split_axis
 
 _INFINITY = float("inf")
 
@@ -59,7 +59,7 @@ class PatternGroup:
         if listed and not 0 <= int(self.factor.min()) <= int(self.factor.max()) < self.count:
             raise ValueError(f"patterns must belong to factors 0 ... {self.count - 1}")
         rows = torch.cat([self.factor.unsqueeze(-1), self.patterns], -1)
-        if len(torch.unique(rows, dim=0)) < listed:
+        if len(distinct_rows(rows)[0]) < listed:
             raise ValueError("the patterns of a factor must all be different")
         if self.energies_of.shape[:-1] != self.default.shape[:-1]:
             raise ValueError("patterns and defaults must have one batch shape")
