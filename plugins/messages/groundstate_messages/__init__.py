@@ -47,3 +47,14 @@ def groundstate_components() -> Iterable[Component]:
         claims=("anytime", "batched", "beliefs", "bound", "exact-beliefs-on-trees"),
         examples="groundstate_messages.examples:trw_bps",
     )
+    yield Component(
+        kind="solver",
+        name="dual-decomposition",
+        target="groundstate_messages.dual_decomposition:DualDecomposition",
+        summary="forests and wide factors with copies of their variables, made to agree; a bound",
+        source="Komodakis, Paragios, Tziritas: MRF Energy Minimization and Beyond via Dual "
+        "Decomposition (2011)",
+        needs=("FactorGraph",),
+        claims=("anytime", "batched", "bound", "higher-order-messages", "monotone"),
+        examples="groundstate_messages.examples:dual_decompositions",
+    )

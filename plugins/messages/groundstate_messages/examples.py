@@ -1,5 +1,6 @@
 """Small instances of every component, for the conformance laws."""
 
+from groundstate_messages.dual_decomposition import DualDecomposition
 from groundstate_messages.sum_product import SumProduct
 from groundstate_messages.trw import TRWBP
 from groundstate_messages.trws import TRWS
@@ -15,3 +16,7 @@ def sum_products() -> list[SumProduct]:
 
 def trw_bps() -> list[TRWBP]:
     return [TRWBP(), TRWBP(tolerance=1e-9)]
+
+
+def dual_decompositions() -> list[DualDecomposition]:
+    return [DualDecomposition(), DualDecomposition(rule="decaying", size=0.5)]

@@ -98,3 +98,14 @@ def join_entries(
     for k, part in enumerate(parts):
         joined[segment == k] = part
     return joined
+
+
+def split_entries(
+    problem: Problem, values: Float[Tensor, "*batch entries"]
+) -> list[Float[Tensor, " entries_of_one"]]:
+    """What `join_entries` joined."""
+    graph = problem.graph
+    if graph.segments is None:
+        return list(values.reshape(-1, graph.entries))
+    segment = graph.segments.cpu()[graph.variable_of_entry.cpu()]
+    return [values[segment == k] for k in range(problem.problems)]
