@@ -18,6 +18,12 @@ def groundstate_components() -> Iterable[Component]:
         claims=("exact", "bound", "anytime", "batched"),
         examples="groundstate_moves.examples:graph_cuts",
     )
+    yield from _mixtures()
+    yield from _local()
+    yield from _samplers()
+
+
+def _mixtures() -> Iterable[Component]:
     yield Component(
         kind="solver",
         name="alpha-expansion",
@@ -47,4 +53,50 @@ def groundstate_components() -> Iterable[Component]:
         needs=("FactorGraph",),
         claims=("bound", "monotone", "anytime"),
         examples="groundstate_moves.examples:fusions",
+    )
+
+
+def _local() -> Iterable[Component]:
+    yield Component(
+        kind="solver",
+        name="lazy-flipper",
+        target="groundstate_moves.lazy_flipper:LazyFlipper",
+        summary="better labels for connected sets of a few variables, until there are none",
+        source="Andres et al.: The Lazy Flipper (2012)",
+        needs=("FactorGraph",),
+        claims=("bound", "monotone", "anytime", "batched", "higher-order-moves"),
+        examples="groundstate_moves.examples:lazy_flippers",
+    )
+    yield Component(
+        kind="solver",
+        name="annealing",
+        target="groundstate_moves.annealing:Annealing",
+        summary="heat baths ever colder, then better labels until there are none",
+        source="Kirkpatrick, Gelatt, Vecchi: Optimization by Simulated Annealing (1983)",
+        needs=("FactorGraph",),
+        claims=("bound", "monotone", "anytime", "higher-order-moves"),
+        examples="groundstate_moves.examples:annealings",
+    )
+
+
+def _samplers() -> Iterable[Component]:
+    yield Component(
+        kind="solver",
+        name="gibbs",
+        target="groundstate_moves.gibbs:Gibbs",
+        summary="samples, variable by variable, a colour class at once; marginals of the samples",
+        source="Geman, Geman: Stochastic Relaxation, Gibbs Distributions, ... (1984)",
+        needs=("FactorGraph",),
+        claims=("sampler", "bound", "anytime", "higher-order-moves"),
+        examples="groundstate_moves.examples:gibbses",
+    )
+    yield Component(
+        kind="solver",
+        name="swendsen-wang",
+        target="groundstate_moves.swendsen_wang:SwendsenWang",
+        summary="samples of Potts problems, cluster by cluster; marginals of the samples",
+        source="Swendsen, Wang: Nonuniversal Critical Dynamics in Monte Carlo Simulations (1987)",
+        needs=("FactorGraph",),
+        claims=("bound",),
+        examples="groundstate_moves.examples:swendsen_wangs",
     )
