@@ -14,10 +14,10 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Deadline, State
 from groundstate.status import Status
+from groundstate_moves.counts import CutProblem, cut_problems
 from groundstate_moves.network import Reals, Whole
-from groundstate_moves.ordered import OrderedCut, ordered_cut
-from groundstate_moves.rows import configuration_of, flat_rows, labels_of, per_problem
-from groundstate_mrf.flat import FlatPairwise
+from groundstate_moves.ordered import OrderedCut
+from groundstate_moves.rows import configuration_of, labels_of, per_problem
 from groundstate_mrf.problem import cheapest_labels, open_problem
 
 _PATHS = 1 << 16
@@ -31,16 +31,14 @@ class GraphCutState(State):
     """Adds the flows.
 
     Attributes:
-        problems: the problems one by one.
-        cuts: each as a cut.
+        problems: the problems one by one, each as a cut.
         flows: the flow over each edge of each cut; never changed, but replaced.
         lower: the lower bound of each, in nats.
         ended: the status of each.
         statuses: the same for each configuration.
     """
 
-    problems: tuple[FlatPairwise, ...]
-    cuts: tuple[OrderedCut, ...]
+    problems: tuple[CutProblem, ...]
     flows: tuple[Float[Tensor, "..."], ...]
     lower: tuple[float, ...]
     ended: tuple[int, ...]
@@ -52,15 +50,17 @@ class GraphCut:
     """One minimum cut. A step sends flow until no more fits, or the time is over.
 
     Every edge must be submodular: V(a, b) + V(a+1, b+1) <= V(a, b+1) + V(a+1, b) for all labels, in
-    the order of their numbers; an error names the first edge that is not.
+    the order of their numbers; an error names the first edge that is not. Cardinality factors are
+    taken where they are concave, on binary variables, and any where their variables have no other
+    factors but costs of their own.
     """
 
     def init(
         self, energy: Energy, x0: Shaped[Tensor, "*shape"] | None, rng: torch.Generator
     ) -> GraphCutState:
         problem = open_problem(energy)
-        problems = flat_rows(problem)
-        cuts = tuple(ordered_cut(each) for each in problems)
+        problems = cut_problems(problem)
+        cuts = [each.ordered for each in problems]
         labels = cheapest_labels(problem, rng) if x0 is None else problem.labels(x0)
         value = problem.evaluate(labels)
         flows = tuple(torch.zeros(len(each.cut.there), dtype=torch.float64) for each in cuts)
@@ -69,7 +69,6 @@ class GraphCut:
             x=problem.configuration(labels),
             bound=per_problem(lower, value, value.dtype),
             problems=problems,
-            cuts=cuts,
             flows=flows,
             lower=tuple(lower),
             ended=tuple(int(Status.RUNNING) for _ in cuts),
@@ -80,19 +79,19 @@ class GraphCut:
         problem = open_problem(energy)
         flows, ended, lower = list(state.flows), list(state.ended), list(state.lower)
         labels = labels_of(problem, state.x)
-        for number, (flat, each) in enumerate(zip(state.problems, state.cuts, strict=True)):
+        for number, each in enumerate(state.problems):
             if ended[number] != Status.RUNNING:
                 continue
-            flow, sides = _maximum(each, flows[number].numpy(), deadline)
+            flow, sides = _maximum(each.ordered, flows[number].numpy(), deadline)
             flows[number] = torch.from_numpy(flow)
-            lower[number] = max(lower[number], each.cut.bound(flow))
+            lower[number] = max(lower[number], each.ordered.cut.bound(flow))
             if sides is None:
                 break
             found = each.labels(sides)
-            samples = range(number, len(labels), len(state.cuts))
+            samples = range(number, len(labels), len(state.problems))
             for sample in samples:
                 labels[sample] = found
-            ended[number] = _judge(flat.energy(found), lower[number])
+            ended[number] = _judge(each.energy(found), lower[number])
         assert state.bound is not None
         return replace(
             state,

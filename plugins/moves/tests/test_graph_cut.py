@@ -69,8 +69,8 @@ def test_a_stopped_flow_bounds_and_goes_on() -> None:
     flow, lower = state.flows[0].numpy(), [state.lower[0]]
     finished = False
     while not finished:
-        flow, _, finished = state.cuts[0].cut.improve(flow, 1)
-        lower.append(state.cuts[0].cut.bound(flow))
+        flow, _, finished = state.problems[0].ordered.cut.improve(flow, 1)
+        lower.append(state.problems[0].ordered.cut.bound(flow))
     assert len(lower) > 3
     assert all(after >= before - 1e-9 for before, after in pairwise(lower))
     assert lower[-1] == pytest.approx(float(best), abs=1e-9)
