@@ -45,15 +45,22 @@ class Block:
         widths: their label counts.
         tables: makes the energies of the joint labellings, in nats: `[batch, factors, cells]`
             float64 on the CPU, with a batch of 1 where all problems have the same.
+        possible: how many cells of each factor may be finite, where that is known.
     """
 
     scope: Int[Tensor, "factors order"]
     widths: tuple[int, ...]
     tables: Callable[[], Tensor]
+    possible: int | None = None
 
     @property
     def cells(self) -> int:
         return prod(self.widths)
+
+    @property
+    def allowed(self) -> int:
+        """At most that many cells of each factor are finite."""
+        return self.cells if self.possible is None else self.possible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +308,7 @@ def _chain(clique: list[int], widths: list[int], counted: list[int], at: int) ->
         scope, shape = [variable, at + k - 1], (width, k + 1)
         if k > 1:
             scope, shape = [at + k - 2, *scope], (k, *shape)
-        yield Block(scope=torch.tensor([scope]), widths=shape, tables=cells)
+        yield Block(scope=torch.tensor([scope]), widths=shape, tables=cells, possible=k * width)
 
 
 def _last(

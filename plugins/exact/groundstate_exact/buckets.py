@@ -114,7 +114,8 @@ def sweep_on(
 def lowest(table: Float[Tensor, "batch own *rest"]) -> tuple[Tensor, Tensor]:
     """The minimum over the first variable, and the first label that reaches it."""
     value = table.amin(1)
-    where = torch.zeros(value.shape, dtype=torch.int32)
+    kind = torch.uint8 if table.shape[1] <= 256 else torch.int32
+    where = torch.zeros(value.shape, dtype=kind)
     for label in range(table.shape[1] - 1, -1, -1):
         where = torch.where(table[:, label] == value, label, where)
     return value, where

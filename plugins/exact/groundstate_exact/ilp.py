@@ -1,12 +1,13 @@
 """`solver/ilp`: the whole-number program of a factor graph, by branch and cut.
 
-The program of the structured-models specification §1.3 with b_i(l) ∈ {0, 1}; the b_f follow. HiGHS
-solves it to a tolerance of 1e-6, which the bound gives back; where all energies are whole numbers
+The program of the structured-models specification §1.3 with b_i(l) ∈ {0, 1}; the b_f follow. The
+relaxation comes first: where its bound meets the energy of its labels, that is all. Otherwise HiGHS
+branches, to a tolerance of 1e-6, which the bound gives back; where all energies are whole numbers
 the bound is rounded up to the next one, and is exact.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite
 from typing import Annotated, Any, cast
 
@@ -20,8 +21,8 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Deadline
 from groundstate.status import Status
-from groundstate_exact.lp import IMPOSSIBLE, LIMIT, OPTIMUM
-from groundstate_exact.parts import Part, energy_of, forbids_all
+from groundstate_exact.lp import IMPOSSIBLE, LIMIT, OPTIMUM, relaxed
+from groundstate_exact.parts import Part, energy_of
 from groundstate_exact.polytope import polytope_of
 from groundstate_exact.programs import Outcome, ProgramState, advance, open_program, status_of
 from groundstate_mrf.problem import open_problem
@@ -30,6 +31,7 @@ _milp = cast(Callable[..., Any], optimize.milp)
 _constraint = cast(Callable[..., Any], optimize.LinearConstraint)
 _TOLERANCE = 1e-6
 """HiGHS's own, for constraints, whole numbers and the gap."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +60,21 @@ class ILP:
 
 
 def whole(part: Part, seconds: float) -> Outcome:
+    """Solve the relaxation of one problem and, where that leaves a gap, its integer program."""
+    deadline = Deadline.after(seconds)
+    first = relaxed(part, seconds)
+    if first.labels is None or not len(part.counts):
+        return first
+    value = energy_of(part, first.labels)
+    if value - first.bound <= _ROUNDING * (1 + abs(value)) and isfinite(value):
+        return replace(first, closed=True)
+    then = _branched(part, deadline.remaining)
+    labels = first.labels if then.labels is None else then.labels
+    return replace(then, labels=labels, bound=max(first.bound, then.bound))
+
+
+def _branched(part: Part, seconds: float) -> Outcome:
     """Solve the integer program of one problem."""
-    if not len(part.counts):
-        return Outcome(labels=np.zeros(0, np.int64), bound=part.constant)
-    if forbids_all(part):
-        return Outcome(bound=inf)
     polytope = polytope_of(part)
     kinds = np.zeros(len(polytope.costs))
     # auxiliary counts and joint labels are whole where the labels are

@@ -61,12 +61,12 @@ class JunctionTree:
     """Exact inference by eliminating one variable after another.
 
     Attributes:
-        largest: table entries allowed, of all cliques and all problems of a batch together (8 bytes
-            each); problems that need more are refused before any table is made.
+        largest: table entries allowed, of all cliques and all problems of a batch together (some 8
+            bytes each, 24 with marginals); what needs more is refused before any table is made.
         marginals: whether to give exact marginals and log Z, too.
     """
 
-    largest: Annotated[int, Ge(1)] = 1 << 25
+    largest: Annotated[int, Ge(1)] = 1 << 26
     marginals: bool = False
 
     def init(

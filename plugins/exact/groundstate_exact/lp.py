@@ -2,11 +2,13 @@
 
 The program of the structured-models specification §1.3 with b ≥ 0 in the place of b ∈ {0, 1},
 solved by HiGHS (Huangfu, Hall: Parallelizing the Dual Revised Simplex Method, 2018). The bound is
-not the value that it gives, right to some 1e-7 only, but is computed anew from its prices.
+not the value that it gives, right to some 1e-7 only, but is computed anew from its prices; where
+all energies are whole numbers it is rounded up to the next one.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -68,4 +70,5 @@ def relaxed(part: Part, seconds: float) -> Outcome:
         return Outcome(ended=Status.RUNNING if found.status == LIMIT else Status.STALLED)
     prices = np.asarray(found.eqlin.marginals)
     labels = rounded(part, polytope, found.x, prices)
-    return Outcome(labels=labels, bound=polytope.bound(prices))
+    bound = polytope.bound(prices)
+    return Outcome(labels=labels, bound=float(ceil(bound)) if part.integral() else bound)

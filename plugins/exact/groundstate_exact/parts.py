@@ -52,11 +52,6 @@ class Part:
     factors: tuple[Tabled, ...]
     constant: float
 
-    @property
-    def size(self) -> int:
-        """Labels of all variables and joint labels of all factors."""
-        return len(self.costs) + sum(each.cells.size for each in self.factors)
-
     def integral(self) -> bool:
         """Whether every energy is a whole number (or infinite), small enough to be exact."""
         values = [self.costs, np.array([self.constant]), *(each.cells for each in self.factors)]
@@ -65,8 +60,8 @@ class Part:
 
 
 def size_of(blocks: Blocks) -> int:
-    """Labels of all variables and joint labels of all factors, of one of a batch."""
-    cells = sum(block.cells * len(block.scope) for block in blocks.blocks)
+    """Labels of all variables, and joint labels that may be allowed of all factors of a problem."""
+    cells = sum(block.allowed * len(block.scope) for block in blocks.blocks)
     return int(blocks.counts.sum()) + cells
 
 
