@@ -1,14 +1,15 @@
 """The conditions on edges under which moves are the best there are, and what violates them."""
 
 import typing
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from groundstate.errors import ViewError
-from groundstate_moves.fuse_kernel import price
+from groundstate_moves.fuse_kernel import price  # pyright: ignore[reportUnknownVariableType]
 from groundstate_mrf.flat import FlatPairwise
 
 Array = NDArray[Any]
@@ -22,7 +23,7 @@ def require_metric(flat: FlatPairwise) -> None:
     Raises:
         ViewError: naming the first edge where it is not, its labels and by how much.
     """
-    edge, a, b, c, excess = _no_metric(*_arrays(flat), True)
+    edge, a, b, c, excess = _first_violation(flat, True)
     if edge >= 0:
         i, j = (int(each) for each in flat.edges[edge])
         raise ViewError(
@@ -39,7 +40,7 @@ def require_semi_metric(flat: FlatPairwise) -> None:
     Raises:
         ViewError: naming the first edge where it is not, its labels and by how much.
     """
-    edge, a, b, _, excess = _no_metric(*_arrays(flat), False)
+    edge, a, b, _, excess = _first_violation(flat, False)
     if edge >= 0:
         i, j = (int(each) for each in flat.edges[edge])
         raise ViewError(
@@ -50,8 +51,10 @@ def require_semi_metric(flat: FlatPairwise) -> None:
         )
 
 
-def _arrays(flat: FlatPairwise) -> tuple[Array, ...]:
-    return flat.counts, flat.edges, flat.weights, flat.table_of, flat.starts, flat.tables
+def _first_violation(flat: FlatPairwise, three: bool) -> tuple[int, int, int, int, float]:
+    find = cast(Callable[..., tuple[int, int, int, int, float]], _no_metric)
+    arrays = flat.counts, flat.edges, flat.weights, flat.table_of, flat.starts, flat.tables
+    return find(*arrays, three)
 
 
 @njit(cache=True, nogil=True)

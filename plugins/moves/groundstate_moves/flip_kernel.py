@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from groundstate_moves.local_kernel import conditional
+from groundstate_moves.local_kernel import conditional  # pyright: ignore[reportUnknownVariableType]
 
 Array = NDArray[Any]
 

@@ -17,7 +17,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from groundstate_moves.flow_kernel import SOURCE, push
+from groundstate_moves.flow_kernel import (
+    SOURCE,
+    push,  # pyright: ignore[reportUnknownVariableType]
+)
 
 Array = NDArray[Any]
 

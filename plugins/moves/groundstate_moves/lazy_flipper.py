@@ -6,8 +6,9 @@ together lowers the energy; depth 1 is ICM. Sets are looked at anew in each swee
 kept in a tree and tagged, which takes memory linear in the problem.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -19,14 +20,16 @@ from groundstate.energy import Energy
 from groundstate.errors import ViewError
 from groundstate.solver import Deadline, State
 from groundstate.status import Status
+from groundstate_moves import flip_kernel
 from groundstate_moves.flip_any import Neighbours, flip_any, neighbours
-from groundstate_moves.flip_kernel import flip
 from groundstate_moves.ordered import forbidding
 from groundstate_moves.proposals import pairwise_arrays
 from groundstate_moves.rows import configuration_of, flat_rows, labels_of
 from groundstate_mrf.flat import FlatPairwise, Whole
 from groundstate_mrf.problem import Problem, cheapest_labels, open_problem
+from groundstate_mrf.typed import whole
 
+_flip = cast(Callable[..., bool], flip_kernel.flip)
 _LOOK = 256
 """Variables from one look at the deadline to the next, in compiled code."""
 _ROUNDING = 1e-13
@@ -95,13 +98,13 @@ class LazyFlipper:
         self, problem: Problem, state: LazyFlipperState, deadline: Deadline
     ) -> LazyFlipperState:
         parts = labels_of(problem, state.x)
-        quiet = state.quiet.flatten().tolist()
+        quiet = whole(state.quiet.flatten())
         total, root = len(problem.graph.counts), state.root
         while root < total:
             number = min(_LOOK, total - root)
             for k, labels in enumerate(parts):
                 each = state.flat[k % len(state.flat)]
-                quiet[k] = _sweep(each, labels, root, number, self.depth, int(quiet[k]))
+                quiet[k] = _sweep(each, labels, root, number, self.depth, quiet[k])
             root += number
             if deadline.passed:
                 break
@@ -144,7 +147,7 @@ def _sweep(
     for first in range(root, root + number):
         # in a union the others have more variables
         found = first < len(labels)
-        if found and flip(first, depth, slack, labels, *arrays, begin, touching):
+        if found and _flip(first, depth, slack, labels, *arrays, begin, touching):
             quiet = 0
         else:
             quiet += 1

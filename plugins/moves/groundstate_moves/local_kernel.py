@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from groundstate_moves.fuse_kernel import price
+from groundstate_moves.fuse_kernel import price  # pyright: ignore[reportUnknownVariableType]
 
 Array = NDArray[Any]
 

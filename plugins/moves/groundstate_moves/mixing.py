@@ -1,13 +1,17 @@
 """A pairwise problem made ready for moves that mix two labellings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
-from groundstate_moves.fuse_kernel import fuse
+from groundstate_moves import fuse_kernel
 from groundstate_moves.network import Network, network
 from groundstate_moves.ordered import forbidding
 from groundstate_mrf.flat import FlatPairwise, Whole
+
+_fuse = cast(Callable[..., tuple[bool, int]], fuse_kernel.fuse)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,7 @@ class Mixer:
     def mix(self, labels: Whole, left: Whole, right: Whole) -> bool:
         """Take the best mixture of two labellings where it is better than `labels`, written to."""
         flat, net = self.flat, self.net
-        better, _ = fuse(
+        better, _ = _fuse(
             flat.counts,
             flat.offsets,
             flat.costs,

@@ -12,19 +12,21 @@ minimum. Kolmogorov, Zabih: What Energy Functions Can Be Minimized via Graph Cut
 """
 
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from groundstate_moves.flow_kernel import SOURCE, push
+from groundstate_moves import flow_kernel
 
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
+_push = cast(Callable[..., bool], flow_kernel.push)
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -124,11 +126,11 @@ class CutEnergy:
         tree = np.empty(net.nodes, np.uint8)
         passing = np.bincount(net.edges.reshape(-1), np.abs(flow).repeat(2), net.nodes)
         rest = _rounded(self.rest(flow), np.abs(self.terminal) + passing)
-        finished = push(net.first, net.head, net.sister, capacity, rest, tree, paths)
+        finished = _push(net.first, net.head, net.sister, capacity, rest, tree, paths)
         flow = np.clip(self.there - capacity[forward], -self.back, self.there)
-        return flow, (tree != SOURCE).astype(np.int64), bool(finished)
+        return flow, (tree != flow_kernel.SOURCE).astype(np.int64), finished
 
 
-def _rounded(values: Reals, size: Reals) -> Reals:
+def _rounded(values: Reals, size: NDArray[Any]) -> Reals:
     """0 for what is no more than the rounding of sums of numbers of this size."""
     return np.where(np.abs(values) <= 16 * _EPSILON * size, 0.0, values)

@@ -1,17 +1,18 @@
 """Labellings that fusion moves are offered."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
-from groundstate_moves.local_kernel import descend
+from groundstate_moves import local_kernel
 from groundstate_mrf.flat import FlatPairwise, Reals, Whole
 
 Proposal = Callable[[FlatPairwise, Whole, int, np.random.Generator], Whole]
 """A labelling, from the problem, the labelling so far, the number of the round and a generator."""
 ProposalName = Literal["constant", "descent", "smoothed", "random"]
 
+_descend = cast(Callable[..., int], local_kernel.descend)
 _ROUNDS = 4
 _SWEEPS = 8
 
@@ -26,7 +27,7 @@ def descent(flat: FlatPairwise, labels: Whole, turn: int, rng: np.random.Generat
     """A local minimum of ICM from random labels."""
     found = rng.integers(0, flat.counts)
     begin, touching = flat.incident
-    descend(found, *pairwise_arrays(flat), begin, touching, _SWEEPS)
+    _descend(found, *pairwise_arrays(flat), begin, touching, _SWEEPS)
     return found
 
 

@@ -7,8 +7,9 @@ price of unlike labels; given the bonds, a cluster takes label a with probabilit
 Both draws keep p(y) ∝ exp(-E(y)/T).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -20,12 +21,13 @@ from groundstate.energy import Energy
 from groundstate.errors import ViewError
 from groundstate.solver import Beliefs, Deadline, State, generator_from
 from groundstate.status import Status
-from groundstate_moves.cluster_kernel import redraw_clusters
+from groundstate_moves import cluster_kernel
 from groundstate_moves.network import Reals
 from groundstate_moves.rows import configuration_of, flat_rows, labels_of
 from groundstate_mrf.flat import FlatPairwise
 from groundstate_mrf.problem import open_problem
 
+_redraw = cast(Callable[..., None], cluster_kernel.redraw_clusters)
 _SEEDS = 1 << 62
 _ROUNDING = 1e-12
 
@@ -97,7 +99,7 @@ class SwendsenWang:
         for k, labels in enumerate(parts):
             number = k % len(state.problems)
             flat, prices = state.problems[number], state.prices[number]
-            redraw_clusters(
+            _redraw(
                 labels,
                 flat.counts,
                 flat.offsets,

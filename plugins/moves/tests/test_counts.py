@@ -46,7 +46,9 @@ def test_concave_functions_of_counts(seed: int, counted: int, batch: tuple[int, 
 def test_any_function_of_variables_of_its_own_is_sorted(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     counts = torch.tensor([2, 3, 1, 2, 2, 3])
-    factors = [((i,), normal(rng, int(n))) for i, n in enumerate(counts)]
+    factors: list[tuple[tuple[int, ...], Tensor]] = [
+        ((i,), normal(rng, int(n))) for i, n in enumerate(counts)
+    ]
     factors.append(((4, 5), -torch.cumsum(torch.rand(2, 3, generator=rng).double(), 1).cumsum(0)))
     values = normal(rng, 5)
     values[torch.rand(5, generator=rng) < 0.3] = INFINITY

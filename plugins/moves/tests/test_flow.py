@@ -1,9 +1,11 @@
 """The flow kernel against SciPy on whole numbers."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import maximum_flow
+from scipy.sparse.csgraph import maximum_flow  # pyright: ignore[reportUnknownVariableType]
 
 from groundstate_moves.flow_kernel import SOURCE
 from groundstate_moves.network import CutEnergy, network
@@ -32,7 +34,7 @@ def oracle(cut: CutEnergy) -> float:
     values = [cut.there, cut.back, np.maximum(cut.terminal, 0), np.maximum(-cut.terminal, 0)]
     shape = (nodes + 2, nodes + 2)
     matrix = coo_matrix((np.concatenate(values).astype(np.int32), (tails, heads)), shape)
-    flow = maximum_flow(matrix.tocsr(), nodes, nodes + 1).flow_value
+    flow = cast(Any, maximum_flow)(matrix.tocsr(), nodes, nodes + 1).flow_value
     return float(flow + np.minimum(cut.terminal, 0).sum())
 
 

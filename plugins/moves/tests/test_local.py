@@ -9,6 +9,7 @@ from plugins.mrf.tests.random_problems import every_labelling, random_problem
 from groundstate.solver import Solver
 from groundstate.solving import solve
 from groundstate.status import Status
+from groundstate.testing.typed import ints
 from groundstate.unions import union
 from groundstate_moves.annealing import Annealing
 from groundstate_moves.flip_any import flip_any, neighbours
@@ -22,7 +23,7 @@ def scopes_of(energy: FactorGraphEnergy) -> list[set[int]]:
     scopes: list[set[int]] = []
     for group in energy.groups:
         for factor in range(group.count):
-            scopes.append(set(group.slots[group.owners == factor].tolist()))
+            scopes.append(set(ints(group.slots[group.owners == factor])))
     return scopes
 
 
@@ -51,7 +52,7 @@ def test_no_connected_set_helps_in_the_end(seed: int, depth: int, order: int) ->
     scopes = scopes_of(energy)
     better = every[values < solution.energy - 1e-9]
     for labels in better:
-        changed = (labels != solution.x).nonzero().flatten().tolist()
+        changed = ints((labels != solution.x).nonzero().flatten())
         assert len(changed) > depth or not connected(changed, scopes)
 
 

@@ -9,7 +9,6 @@ from plugins.moves.tests.problems import INFINITY, grid_edges, normal
 from plugins.mrf.tests.random_problems import every_labelling, random_problem
 
 from groundstate.errors import ViewError
-from groundstate.factors import FactorGraph
 from groundstate.solver import Solver
 from groundstate.solving import solve
 from groundstate.status import Status
@@ -130,7 +129,7 @@ def test_submodular_mixtures_are_the_best_of_all(seed: int) -> None:
     factors = [((i,), normal(rng, 2)) for i in range(8)]
     factors += [(edge, table) for edge, table in zip(grid_edges(2, 4), potts, strict=True)]
     energy = factor_graph([2] * 8, factors)
-    (flat,) = flat_problems(energy.views[FactorGraph](), ())
+    (flat,) = flat_problems(energy.graph, ())
     labels = np.zeros(8, np.int64)
     mixer(flat).mix(labels, np.zeros(8, np.int64), np.ones(8, np.int64))
     _, values = every_labelling(energy)
