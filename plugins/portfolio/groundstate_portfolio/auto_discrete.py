@@ -26,6 +26,8 @@ from groundstate_mrf.problem import Problem, cheapest_labels, open_problem
 from groundstate_portfolio.facts import facts_of
 from groundstate_portfolio.plan import LOCAL, Candidate, exact, improving, named
 
+_LARGE = 10_000
+"""Labels in all from which on there are fewer restarts."""
 _ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-6}
 
 
@@ -86,13 +88,14 @@ class AutoDiscrete:
 
     Attributes:
         solvers: keys of the solvers to run, in this order; none of them chooses by structure.
-        restarts: disturbed labellings in a row that may bring nothing before it ends.
+        restarts: disturbed labellings in a row that may bring nothing before it ends, for up to
+            10 000 labels in all; fewer for larger problems, in proportion.
         disturbed: share of the variables that get a random label then.
     """
 
     solvers: tuple[str, ...] = ()
-    restarts: Annotated[int, Ge(0)] = 16
-    disturbed: Annotated[float, Gt(0), Le(1)] = 0.1
+    restarts: Annotated[int, Ge(0)] = 200
+    disturbed: Annotated[float, Gt(0), Le(1)] = 0.2
 
     def init(
         self, energy: Energy, x0: Shaped[Tensor, "*shape"] | None, rng: torch.Generator
@@ -179,9 +182,11 @@ class AutoDiscrete:
         """The best labelling with some labels at random, for local moves to improve."""
         keys = [member.candidate.key for member in state.members]
         local = next((keys.index(key) for key in LOCAL if key in keys), None)
-        if local is None or state.restarts >= self.restarts or state.rng is None:
-            return replace(state, settled=True)
         problem = open_problem(energy)
+        entries = problem.graph.entries
+        allowed = self.restarts if entries <= _LARGE else self.restarts * _LARGE // entries
+        if local is None or state.restarts >= allowed or state.rng is None:
+            return replace(state, settled=True)
         rng = generator_from(state.rng, energy.space.device)
         labels = problem.labels(state.x)
         chance = torch.rand(labels.shape, generator=rng, device=labels.device)

@@ -1,10 +1,12 @@
 """What the structure of a factor graph says about which solvers may serve it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from groundstate.factors import FactorGraph, MessageGroup
+from groundstate.factors import FactorGraph, FactorGroup, MessageGroup
+from groundstate_mrf.groups.tables import TableGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,7 @@ class Facts:
         factors: how many stand on more than one variable.
         order: the most variables of a factor.
         messages: whether all factors serve messages.
+        cells: labels of all factors together, of each factor those of its table if it has one.
         labellings: log2 of how many there are, of the largest problem.
     """
 
@@ -27,6 +30,7 @@ class Facts:
     factors: int
     order: int
     messages: bool
+    cells: int
     labellings: float
 
     def __str__(self) -> str:
@@ -53,8 +57,18 @@ def facts_of(graph: FactorGraph) -> Facts:
         entries=graph.entries,
         factors=int((order > 1).sum()),
         order=int(order.max()),
+        cells=sum(_cells(group, graph) for group in graph.groups),
         messages=all(
             "messages" in group.serves and isinstance(group, MessageGroup) for group in graph.groups
         ),
         labellings=labellings,
     )
+
+
+def _cells(group: FactorGroup, graph: FactorGraph) -> int:
+    """Pairs of labels for factors of two variables; more for those of more that have a table."""
+    if isinstance(group, TableGroup):
+        return group.count * math.prod(group.widths)
+    counts = graph.counts[group.slots]
+    order = torch.bincount(group.owners, minlength=group.count)
+    return int((counts * counts * (order[group.owners] == 2)).sum() // 2 + counts.sum())

@@ -22,7 +22,7 @@ _LAST = "solver/ilp"
 _SMALL = 16.0
 """Bits of labellings up to which all of them are looked at."""
 _PROGRAM = 20_000
-"""Entries up to which an integer program is worth starting."""
+"""Unknowns up to which an integer program is worth starting."""
 _LEFT_OUT = frozenset(
     {
         "solver/auto-discrete",
@@ -77,8 +77,8 @@ def improving(facts: Facts, views: frozenset[str], registry: Registry) -> list[C
         reasons["solver/dual-decomposition"] = "its factors serve messages: a bound"
     reasons["solver/lazy-flipper"] = "small moves from the best labelling so far"
     reasons["solver/annealing"] = "leaves local minima"
-    if facts.entries <= _PROGRAM:
-        reasons[_LAST] = f"{facts.entries} entries: small enough for an integer program"
+    if facts.cells <= _PROGRAM:
+        reasons[_LAST] = f"{facts.cells} unknowns: small enough for an integer program"
     found = {key: why for key, why in reasons.items() if key in registry}
     for record in registry.matching(views):
         key = registry.spelling(record)
