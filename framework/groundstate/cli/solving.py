@@ -147,8 +147,15 @@ def conditioned(energy: Energy, evidence: Path | None, registry: Registry) -> Ad
         return Adapted(energy=energy, decode=lambda x: x, bound_transfers=True)
     if not evidence.is_file():
         raise _fault(evidence, "there is no such file.")
-    adapter = cast(Adapter, registry.build("adapter/evidence", file=str(evidence)))
-    return adapter.adapt(energy)
+    for record in registry.components("adapter"):
+        try:
+            takes = "evidence" in registry.loaded(record.qualified).component.claims
+        except PluginError:
+            continue
+        if takes:
+            adapter = cast(Adapter, registry.build(record.qualified, file=str(evidence)))
+            return adapter.adapt(energy)
+    raise _fault(evidence, "no installed adapter takes evidence; install groundstate-mrf.")
 
 
 def _fault(path: Path, message: str) -> ConfigurationError:

@@ -25,6 +25,15 @@ def groundstate_components() -> Iterable[Component]:
         gives=("FactorGraph",),
         examples="groundstate_mrf.examples:contrast_potts",
     )
+    yield Component(
+        kind="energy",
+        name="truncated-linear",
+        target="groundstate_mrf.truncated_linear:TruncatedLinear",
+        summary="label costs per pixel and truncated linear prices between 4 neighbours",
+        source="Boykov, Veksler, Zabih: Fast Approximate Energy Minimization (2001)",
+        gives=("FactorGraph",),
+        examples="groundstate_mrf.examples:truncated_linears",
+    )
     yield from _solvers()
     yield Component(
         kind="adapter",
@@ -53,7 +62,7 @@ def groundstate_components() -> Iterable[Component]:
         summary="the problem given some labels, of a UAI evidence file or by hand",
         gives=("FactorGraph",),
         needs=("FactorGraph",),
-        claims=("exact-on-vertices",),
+        claims=("evidence", "exact-on-vertices"),
         examples="groundstate_mrf.examples:evidences",
     )
     yield from _learning()

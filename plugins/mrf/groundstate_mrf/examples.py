@@ -22,6 +22,7 @@ from groundstate_mrf.potts_grid import PottsGrid
 from groundstate_mrf.pseudo_likelihood import PseudoLikelihood
 from groundstate_mrf.relaxation import Relaxation
 from groundstate_mrf.structured import band, detection, linear, patterns
+from groundstate_mrf.truncated_linear import TruncatedLinear
 from groundstate_mrf.uai import UAIReader
 from groundstate_mrf.wcsp import WCSPReader
 
@@ -41,6 +42,17 @@ def contrast_potts() -> list[ContrastPotts]:
     return [
         ContrastPotts(unary=unary, image=image, smoothness=1.0),
         ContrastPotts(unary=batch, image=images, smoothness=0.5, contrast=2.0),
+    ]
+
+
+def truncated_linears() -> list[TruncatedLinear]:
+    """A small photo with four labels, and two of them in a batch."""
+    rng = torch.Generator().manual_seed(7)
+    unary, image = _normal(rng, 3, 3, 4), _normal(rng, 3, 3, 3)
+    batch, images = _normal(rng, 2, 2, 3, 3), _normal(rng, 2, 2, 3, 1)
+    return [
+        TruncatedLinear(unary=unary, image=image, smoothness=0.5, truncation=2.0),
+        TruncatedLinear(unary=batch, image=images, truncation=1.5, contrast=2.0),
     ]
 
 

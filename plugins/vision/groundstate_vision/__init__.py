@@ -44,6 +44,22 @@ def groundstate_components() -> Iterable[Component]:
         examples="groundstate_vision.examples:pixel_accuracies",
     )
     yield Component(
+        kind="dataset",
+        name="stereo",
+        target="groundstate_vision.stereo:StereoDataset",
+        summary="two photos side by side, costs of every disparity, and the true ones",
+        source="Scharstein, Szeliski: A Taxonomy of Dense Two-Frame Stereo (2002)",
+        gives=("image", "right", "unary", "truth"),
+        examples="groundstate_vision.examples:stereos",
+    )
+    yield Component(
+        kind="metric",
+        name="disparity-accuracy",
+        target="groundstate_vision.metrics:DisparityAccuracy",
+        summary="share of pixels at most 1 label off, among those whose label is known",
+        examples="groundstate_vision.examples:disparity_accuracies",
+    )
+    yield Component(
         kind="metric",
         name="psnr",
         target="groundstate_vision.metrics:PSNR",

@@ -4,8 +4,9 @@ import torch
 
 from groundstate.examples import MetricExample
 from groundstate_vision.colorization import ColorizationDataset
-from groundstate_vision.metrics import PSNR, PixelAccuracy, PSNRGain
+from groundstate_vision.metrics import PSNR, DisparityAccuracy, PixelAccuracy, PSNRGain
 from groundstate_vision.photo import PhotoDataset
+from groundstate_vision.stereo import StereoDataset
 
 
 def photos() -> list[PhotoDataset]:
@@ -21,6 +22,28 @@ def colorizations() -> list[ColorizationDataset]:
     return [
         ColorizationDataset(image="coffee", size=32, patches=(2, 5), patch_size=3),
         ColorizationDataset(image="rocket", size=24, patches=(1,), dtype="float64"),
+    ]
+
+
+def stereos() -> list[StereoDataset]:
+    """Tiny ones."""
+    return [
+        StereoDataset(size=32, labels=4),
+        StereoDataset(size=24, labels=3, dtype="float64"),
+    ]
+
+
+def disparity_accuracies() -> list[MetricExample]:
+    """Of five known pixels two are right, one is 1 off and two are further off."""
+    truth = torch.tensor([[0, 4, 2], [-1, 6, 1]])
+    x = torch.tensor([[0, 5, 4], [2, 6, 3]])
+    return [
+        MetricExample(
+            metric=DisparityAccuracy(truth=truth, tolerance=tolerance),
+            x=x,
+            expected=torch.tensor(share, dtype=torch.float64),
+        )
+        for tolerance, share in ((1.0, 0.6), (0.0, 0.4), (2.0, 1.0))
     ]
 
 

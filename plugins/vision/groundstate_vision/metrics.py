@@ -1,8 +1,10 @@
 """Metrics of results against a reference: pixel accuracy and peak signal-to-noise ratio."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -29,6 +31,32 @@ class PixelAccuracy:
         known = truth >= 0
         right = ((x == truth) & known).sum(dim=(-2, -1))
         return right.double() / known.sum().double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisparityAccuracy:
+    """The share of pixels whose label is at most `tolerance` off, among those whose label is known.
+
+    One minus the "bad pixels" of the Middlebury stereo benchmark.
+
+    Attributes:
+        truth: The right label of each pixel; below 0 where it is unknown. Where it is unknown
+            everywhere, the accuracy is NaN.
+        tolerance: In labels.
+    """
+
+    truth: Int[Tensor, "height width"]
+    tolerance: Annotated[float, Ge(0)] = 1.0
+
+    @property
+    def higher_is_better(self) -> bool:
+        return True
+
+    def __call__(self, x: Int[Tensor, "*batch height width"]) -> Float[Tensor, "*batch"]:
+        truth = self.truth.to(x.device)
+        known = truth >= 0
+        near = (((x - truth).abs() <= self.tolerance) & known).sum(dim=(-2, -1))
+        return near.double() / known.sum().double()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,10 @@ CLAIMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "mean": ("more_samples_same_scale",),
     },
     "generator": {"exact": ("samples_follow_the_energy",)},
-    "adapter": {"exact-on-vertices": ("energy_is_kept_on_vertices",)},
+    "adapter": {
+        "evidence": ("energy_is_kept_on_vertices",),
+        "exact-on-vertices": ("energy_is_kept_on_vertices",),
+    },
 }
 """Claims by kind, and the laws that each switches on. Laws under no claim always hold."""
 
