@@ -93,10 +93,12 @@ class Direct:
         quadratic, layout = view(energy, Quadratic), energy.space.layout
         linear = quadratic.linear.detach().expand(layout.shape)
         scale, size = scale_of(layout, linear)
-        start = torch.zeros_like(linear) if x0 is None else x0
-        x = torch.where(layout.expand(size == 0), torch.zeros_like(start), start)
         outcome = first_verdict(layout, quadratic, size)
-        left = linear if x0 is None else linear - quadratic.matvec(x)
+        if x0 is None:  # then b - Ax = b, whatever A
+            state = DirectState(x=torch.zeros_like(linear), outcome=outcome)
+            return _judged(energy, state, linear, (size > 0).to(linear.dtype), None)
+        x = torch.where(layout.expand(size == 0), torch.zeros_like(x0), x0)
+        left = linear - quadratic.matvec(x)
         residual = _relative(layout, left, linear, scale)
         return _judged(energy, DirectState(x=x, outcome=outcome), left, residual, None)
 
