@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from groundstate_messages import trws_sweep
 from groundstate_messages.ordered import Arrays
-from groundstate_messages.trws_sweep import add_prices, price
 
 Array = NDArray[Any]
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -43,7 +43,7 @@ def descend(p: Arrays, labels: Array, waiting: Array) -> float:
             choice[a] = costs[start + a]
         for k in range(begins[u], begins[u + 1]):
             e, v = edges[k], others[k]
-            add_prices(
+            trws_sweep.add_prices(
                 kinds[e], lows[e], highs[e], weights[e], tables, starts[e], firsts[k],
                 n, counts[v], labels[v], choice,
             )  # fmt: skip
@@ -74,7 +74,7 @@ def evaluate(p: Arrays, labels: Array) -> float:
         for k in range(begins[u], begins[u + 1]):
             if firsts[k]:
                 e, v = edges[k], others[k]
-                total += price(
+                total += trws_sweep.price(
                     kinds[e], lows[e], highs[e], weights[e], tables, starts[e], True,
                     labels[u], labels[v], counts[v],
                 )  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from groundstate_messages import trws_sweep
 from groundstate_messages.ordered import Arrays, Ordered, in_order
-from groundstate_messages.trws_sweep import add_prices, send
 from groundstate_mrf.flat import FlatPairwise
 
 Array = NDArray[Any]
@@ -98,7 +98,7 @@ def lowest_of_forest(p: Arrays, costs: Array, labels: Array) -> tuple[float, flo
                 continue
             root = False
             e, v = edges[k], others[k]
-            send(
+            trws_sweep.send(
                 kinds[e], lows[e], highs[e], weights[e], tables, starts[e], firsts[k],
                 beliefs[start : start + n], n, counts[v], out,
             )  # fmt: skip
@@ -122,7 +122,7 @@ def lowest_of_forest(p: Arrays, costs: Array, labels: Array) -> tuple[float, flo
             if laters[k]:
                 continue
             e, v = edges[k], others[k]
-            add_prices(
+            trws_sweep.add_prices(
                 kinds[e], lows[e], highs[e], weights[e], tables, starts[e], firsts[k],
                 n, counts[v], labels[v], choice,
             )  # fmt: skip

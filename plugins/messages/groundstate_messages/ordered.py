@@ -6,17 +6,12 @@ on the diagonal and another off it (Potts), and min(slope·|a - b|, most) (trunc
 
 import typing
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import (
-    breadth_first_order,
-    connected_components,
-    reverse_cuthill_mckee,
-)
+from scipy.sparse import csgraph, csr_array
 
 from groundstate_mrf.flat import FlatPairwise
 
@@ -26,6 +21,7 @@ Flags = NDArray[np.bool_]
 
 Order = Literal["index", "breadth-first", "cuthill-mckee"]
 GENERAL, POTTS, TRUNCATED = 0, 1, 2
+_graphs = cast(Any, csgraph)
 
 
 class Arrays(NamedTuple):
@@ -141,7 +137,8 @@ def _sequence(flat: FlatPairwise, order: Order) -> Whole:
     columns = np.concatenate([flat.edges[:, 1], flat.edges[:, 0]])
     if order == "cuthill-mckee":
         graph = csr_array((ones, (rows, columns)), shape=(variables, variables))
-        return reverse_cuthill_mckee(graph, symmetric_mode=True).astype(np.int64)
+        near: Whole = _graphs.reverse_cuthill_mckee(graph, symmetric_mode=True)
+        return near.astype(np.int64)
     # one more node next to the first variable of each component reaches all of them in one search
     heads = _heads(variables, rows, columns)
     extra = np.full(len(heads), variables)
@@ -152,15 +149,16 @@ def _sequence(flat: FlatPairwise, order: Order) -> Whole:
         ),
         shape=(variables + 1, variables + 1),
     )
-    found = breadth_first_order(graph, variables, directed=False, return_predecessors=False)
+    found: Whole = _graphs.breadth_first_order(
+        graph, variables, directed=False, return_predecessors=False
+    )
     return found[1:].astype(np.int64)
 
 
 def _heads(variables: int, rows: Whole, columns: Whole) -> Whole:
     graph = csr_array((np.ones(len(rows)), (rows, columns)), shape=(variables, variables))
-    _, component = connected_components(graph, directed=False)
-    _, heads = np.unique(component, return_index=True)
-    return heads.astype(np.int64)
+    component: Whole = _graphs.connected_components(graph, directed=False)[1]
+    return np.unique(component, return_index=True)[1].astype(np.int64)
 
 
 def _forms(flat: FlatPairwise) -> tuple[Whole, Reals, Reals]:

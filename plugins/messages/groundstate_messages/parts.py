@@ -1,6 +1,8 @@
 """The parts of dual decomposition: forests of pairwise factors, and factors of higher order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundstate.factors import FactorGraph, MessageGroup
-from groundstate_messages.forests import Forest, forests, lowest_of_forest
+from groundstate_messages import forests as kernels
+from groundstate_messages.forests import Forest, forests
 from groundstate_messages.rows import join_entries, split_entries
 from groundstate_mrf.entries import lowest
 from groundstate_mrf.flat import flat_problems
@@ -16,6 +19,7 @@ from groundstate_mrf.problem import Problem
 from groundstate_mrf.wiring import Wire, wire
 
 INFINITY = float("inf")
+_lowest = cast(Callable[..., tuple[float, float]], kernels.lowest_of_forest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +163,7 @@ def _forest_minimisers(
         chosen = torch.zeros_like(rows)
         for t, forest in enumerate(own):
             arrays = forest.problem.arrays
-            least, off = lowest_of_forest(arrays, rows[t].numpy(), labels[t].numpy())
+            least, off = _lowest(arrays, rows[t].numpy(), labels[t].numpy())
             value.view(-1)[k] += least
             noise.view(-1)[k] += off
             chosen[t, torch.from_numpy(arrays.offsets) + labels[t]] = 1.0

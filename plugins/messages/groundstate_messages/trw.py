@@ -18,8 +18,9 @@ a forest) nothing is lost, and log Z and marginals are exact.
 The marginals of fixed points are those of the bound's minimum. -bound is also below every energy.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -30,11 +31,13 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Beliefs, Deadline, State
 from groundstate.status import Status
+from groundstate_messages import trw_sweep
 from groundstate_messages.ordered import Order, Ordered, Reals, in_order
 from groundstate_messages.rows import join_entries, per_problem, rounded_down
-from groundstate_messages.trw_sweep import soft_sweep
 from groundstate_mrf.flat import flat_problems
 from groundstate_mrf.problem import Problem, cheapest_labels, open_problem
+
+_sweep = cast(Callable[..., tuple[float, float]], trw_sweep.soft_sweep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +158,7 @@ class TRWBP:
     def _pass(self, each: Ordered, arrays: tuple[Reals, ...], *, forward: bool) -> float:
         """One pass; the arrays but ρ are rewritten. If backward, an upper bound on log Z."""
         damping = 0.0 if each.forest else self.damping
-        bound, noise = soft_sweep(each.arrays, *arrays, forward, damping)
+        bound, noise = _sweep(each.arrays, *arrays, forward, damping)
         if bound == np.inf:
             return -np.inf
         return noise + np.finfo(np.float64).eps * abs(each.constant) - bound - each.constant

@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from groundstate_messages import trws_sweep
 from groundstate_messages.ordered import POTTS, Arrays
-from groundstate_messages.trws_sweep import price
 
 Array = NDArray[Any]
 INFINITY = np.inf
@@ -59,14 +59,14 @@ def soft_send(
     for b in range(m):
         shift = INFINITY
         for a in range(n):
-            here = price(kind, low, high, weight, tables, start, first, a, b, columns)
+            here = trws_sweep.price(kind, low, high, weight, tables, start, first, a, b, columns)
             shift = min(shift, cost[a] + here)
         if shift == INFINITY:
             out[b] = INFINITY
             continue
         total = 0.0
         for a in range(n):
-            here = price(kind, low, high, weight, tables, start, first, a, b, columns)
+            here = trws_sweep.price(kind, low, high, weight, tables, start, first, a, b, columns)
             total += np.exp((shift - cost[a] - here) / rho)
         out[b] = shift - rho * np.log(total)
 

@@ -19,8 +19,9 @@ Forbidden labels: +inf stays +inf in messages, so that what single edges rule ou
 everywhere; where a variable has no label left, the problem is proved to have no labelling.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -31,12 +32,15 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Deadline, State
 from groundstate.status import Status
-from groundstate_messages.descent import descend, evaluate
+from groundstate_messages import descent, trws_sweep
 from groundstate_messages.ordered import Order, Ordered, in_order
 from groundstate_messages.rows import Found, improved, per_problem, rounded_down, statuses
-from groundstate_messages.trws_sweep import sweep
 from groundstate_mrf.flat import flat_problems, split_labels
 from groundstate_mrf.problem import cheapest_labels, open_problem
+
+_sweep = cast(Callable[..., tuple[float, float, float]], trws_sweep.sweep)
+_descend = cast(Callable[..., float], descent.descend)
+_evaluate = cast(Callable[..., float], descent.evaluate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +157,7 @@ class TRWS:
     ) -> tuple[float, Found]:
         """One pass; messages are rewritten."""
         labels = np.zeros(len(each.arrays.order), dtype=np.int64)
-        bound, noise, value = sweep(each.arrays, messages.numpy(), labels, forward)
+        bound, noise, value = _sweep(each.arrays, messages.numpy(), labels, forward)
         noise += np.finfo(np.float64).eps * (abs(each.constant) + abs(bound))
         safe = bound if bound == np.inf else bound + each.constant - noise
         return safe, Found(labels=labels, energy=value + each.constant)
@@ -164,7 +168,7 @@ def _polished(each: Ordered, found: Found, deadline: Deadline) -> Found:
     labels = found.labels.copy()
     waiting = np.ones(len(labels), dtype=np.bool_)
     while not deadline.passed:
-        if descend(each.arrays, labels, waiting) == 0.0:
+        if _descend(each.arrays, labels, waiting) == 0.0:
             break
-    value = evaluate(each.arrays, labels) + each.constant
+    value = _evaluate(each.arrays, labels) + each.constant
     return Found(labels=labels, energy=value) if value <= found.energy else found

@@ -22,7 +22,8 @@ def edges_of(shape: str, rng: torch.Generator) -> tuple[int, list[tuple[int, int
         return 6, list(itertools.combinations(range(6), 2))
     pairs = list(itertools.combinations(range(7), 2))
     chosen = torch.randperm(len(pairs), generator=rng)[:9]
-    return 7, [pairs[int(k)][:: 1 if k % 2 else -1] for k in chosen]
+    both = [pairs[int(k)] if k % 2 else (pairs[int(k)][1], pairs[int(k)][0]) for k in chosen]
+    return 7, both
 
 
 def pairwise(

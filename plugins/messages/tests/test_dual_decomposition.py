@@ -1,5 +1,8 @@
 """Dual decomposition: its parts, its bound and its labellings, against enumeration."""
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,10 @@ from groundstate.energy import view
 from groundstate.factors import FactorGraph
 from groundstate.solver import Deadline
 from groundstate.status import Status
+from groundstate_messages import forests as kernels
 from groundstate_messages.dual_decomposition import DualDecomposition
-from groundstate_messages.forests import forests, lowest_of_forest
+from groundstate_messages.forests import forests
+from groundstate_messages.ordered import Ordered, Whole
 from groundstate_messages.parts import total
 from groundstate_messages.trws import TRWS
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph
@@ -20,6 +25,7 @@ from groundstate_mrf.flat import flat_problems
 from groundstate_mrf.problem import open_problem
 
 INFINITY = float("inf")
+lowest_of_forest = cast(Callable[..., tuple[float, float]], kernels.lowest_of_forest)
 
 
 def held(energy: FactorGraphEnergy, solver: DualDecomposition, steps: int = 50) -> int:
@@ -106,8 +112,8 @@ def test_lowest_of_forest_and_every_edge_in_one(seed: int) -> None:
             assert 0 <= noise < 1e-10
 
 
-def _pairs(problem: object) -> list[np.ndarray]:
-    arrays = problem.arrays  # type: ignore
+def _pairs(problem: Ordered) -> list[Whole]:
+    arrays = problem.arrays
     owner = np.repeat(np.arange(len(arrays.order)), np.diff(arrays.begin))
     rows = np.stack([owner, arrays.other], -1)[arrays.first]
     return list(rows)

@@ -1,5 +1,8 @@
 """Sum-product and TRW-BP: marginals and log Z against enumeration."""
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -10,15 +13,18 @@ from torch import Tensor
 import groundstate as gs
 from groundstate.energy import view
 from groundstate.factors import FactorGraph
+from groundstate.solver import Solver
 from groundstate.status import Status
+from groundstate_messages import trw_sweep
 from groundstate_messages.ordered import Order, in_order
 from groundstate_messages.sum_product import SumProduct
 from groundstate_messages.trw import TRWBP, appearances
-from groundstate_messages.trw_sweep import soft_send, soft_sweep
 from groundstate_mrf.factor_graph import FactorGraphEnergy, factor_graph
 from groundstate_mrf.flat import flat_problems
 from groundstate_mrf.mean_field import MeanField
 
+soft_send = cast(Callable[..., None], trw_sweep.soft_send)
+soft_sweep = cast(Callable[..., tuple[float, float]], trw_sweep.soft_sweep)
 ORDERS: tuple[Order, ...] = ("index", "breadth-first", "cuthill-mckee")
 INFINITY = float("inf")
 
@@ -197,7 +203,7 @@ def test_soft_messages_are_those_of_the_table(table: str, rho: float) -> None:
 
 
 @pytest.mark.parametrize("solver", [SumProduct(tolerance=1e-10), TRWBP(tolerance=1e-10)])
-def test_batches_and_unions_come_out_as_one_by_one(solver: SumProduct | TRWBP) -> None:
+def test_batches_and_unions_come_out_as_one_by_one(solver: Solver[Any]) -> None:
     energies = [pairwise(seed) for seed in (1, 2, 4)]
     apart = [gs.solve(each, solver, steps=500).state.beliefs for each in energies]
     together = gs.solve(gs.union(energies), solver, steps=500).state.beliefs
