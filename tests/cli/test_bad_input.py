@@ -348,7 +348,7 @@ TABLES = {
 def test_problems_as_arrays(
     arrays: dict[str, Any], words: str, groundstate: Command, here: Path
 ) -> None:
-    head = {"schema": "groundstate-factor-graph", "version": 1, "constant": np.zeros(())}
+    head = {"schema": "groundstate-factor-graph", "version": 2, "constant": np.zeros(())}
     whole: dict[str, Any] = {**head, "counts": [2, 2, 2], **TABLES, **arrays}
     np.savez(here / "a.npz", **whole)
     message = refused(groundstate, here, "solve", "a.npz")
