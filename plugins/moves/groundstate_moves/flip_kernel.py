@@ -96,10 +96,13 @@ def _extend(
 
 @njit(cache=True, nogil=True)
 @typing.no_type_check
-def flip(
+def _flip(
     root: int,
     depth: int,
     slack: float,
+    members: Array,
+    changes: Array,
+    scores: Array,
     labels: Array,
     counts: Array,
     offsets: Array,
@@ -112,12 +115,7 @@ def flip(
     begin: Array,
     touching: Array,
 ) -> bool:
-    """Better labels for a connected set of at most `depth` variables, `root` the first of them.
-
-    All costs must be finite. The labels are changed where such a set is found.
-    """
-    members = np.empty(depth, np.int64)
-    scores = np.empty((depth, counts.max()))
+    """Better labels for a connected set of at most `depth` variables, `root` the first of them."""
     members[0] = root
     conditional(
         root, labels, counts, offsets, costs, edges, weights, table_of, starts, tables,
@@ -133,7 +131,6 @@ def flip(
         return True
     if depth == 1:
         return False
-    changes = np.zeros(depth)
     for label in range(counts[root]):
         if label != now:
             labels[root] = label
@@ -145,3 +142,50 @@ def flip(
                 return True
     labels[root] = now
     return False
+
+
+@njit(cache=True, nogil=True)
+@typing.no_type_check
+def flip_sweep(
+    start: int,
+    stop: int,
+    quiet: int,
+    depth: int,
+    slack: float,
+    labels: Array,
+    counts: Array,
+    offsets: Array,
+    costs: Array,
+    edges: Array,
+    weights: Array,
+    table_of: Array,
+    starts: Array,
+    tables: Array,
+    begin: Array,
+    touching: Array,
+) -> int:
+    """Better labels for connected sets of at most `depth` variables, from each first one in turn.
+
+    All costs must be finite. Variables past the last one, as the other problems of a union may
+    have, give nothing.
+
+    The roots are `start` ... `stop` - 1; `slack` is what an energy must fall by, in nats. The labels
+    are written to.
+
+    Returns:
+        How many in a row gave nothing better, at the end, with the `quiet` ones before.
+    """
+    members = np.empty(depth, np.int64)
+    changes = np.zeros(depth)
+    width = 1
+    for i in range(counts.shape[0]):
+        width = max(width, counts[i])
+    scores = np.empty((depth, width))
+    for root in range(start, stop):
+        quiet += 1
+        if root < counts.shape[0] and _flip(
+            root, depth, slack, members, changes, scores, labels, counts, offsets, costs, edges,
+            weights, table_of, starts, tables, begin, touching,
+        ):  # fmt: skip
+            quiet = 0
+    return quiet

@@ -29,8 +29,8 @@ from groundstate_mrf.flat import FlatPairwise, Whole
 from groundstate_mrf.problem import Problem, cheapest_labels, open_problem
 from groundstate_mrf.typed import whole
 
-_flip = cast(Callable[..., bool], flip_kernel.flip)
-_LOOK = 256
+_flip_sweep = cast(Callable[..., int], flip_kernel.flip_sweep)
+_LOOK = 1 << 10
 """Variables from one look at the deadline to the next, in compiled code."""
 _ROUNDING = 1e-13
 
@@ -143,12 +143,6 @@ def _sweep(
     begin, touching = flat.incident
     largest = np.abs(flat.weights).max(initial=0.0) * np.abs(flat.tables).max(initial=0.0)
     slack = _ROUNDING * float(1 + np.abs(flat.costs).max(initial=0.0) + largest)
-    arrays = pairwise_arrays(flat)
-    for first in range(root, root + number):
-        # in a union the others have more variables
-        found = first < len(labels)
-        if found and _flip(first, depth, slack, labels, *arrays, begin, touching):
-            quiet = 0
-        else:
-            quiet += 1
-    return quiet
+    return _flip_sweep(
+        root, root + number, quiet, depth, slack, labels, *pairwise_arrays(flat), begin, touching
+    )
