@@ -1,14 +1,14 @@
 """Any factor graph as blocks of tables in float64, which is what exact methods work on.
 
 A factor whose group has no table form is asked for the energy of each of its joint labellings, up
-to a limit. Cardinality factors of many variables become a chain of counts instead, since a table
-would have 2^n entries: the auxiliary variable c_k, with labels 0 ... k, is the number of ones among
-the first k variables,
+to a limit. Factors of many variables that can be read one variable after another (counts, sums,
+patterns; see `groundstate_exact.readings`) become a chain of states instead, since a table would
+have L^n entries: with s_k the state after variable k, an auxiliary variable,
 
-    f(y₁ + ... + y_n) = min_c Σ_k [c_k = c_{k-1} + y_k ? 0 : +inf] + f(c_n),
+    f(y_1, ..., y_n) = min_s Σ_k [s_k = next_k(s_{k-1}, y_k) ? 0 : +inf] + f(s_n),
 
-and as exactly one c is allowed for each y, the same holds for sums of exp(-E), so marginals and log
-Z stay as they were. The tables of a chain have 2/3 n³ entries in all.
+and as exactly one s is allowed for each y, the same holds for sums of exp(-E), so marginals and log
+Z stay as they were. The tables of the chain of a count have some n³ entries in all.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -22,14 +22,14 @@ from torch import Tensor
 from groundstate.errors import InputError
 from groundstate.factors import FactorGraph, FactorGroup
 from groundstate_exact.lists import listed
-from groundstate_mrf.groups.cardinality import CardinalityGroup
+from groundstate_exact.readings import Reading, readings_of
 from groundstate_mrf.groups.grid import GridPottsGroup
 from groundstate_mrf.groups.potts import PottsGroup
 from groundstate_mrf.groups.tables import TableGroup
 
 INFINITY = float("inf")
-_SMALL_CLIQUE = 5
-"""Cardinality factors of up to that many variables are smaller as a table than as a chain."""
+_SMALL = 5
+"""Factors of up to that many variables are better as a table than as a chain."""
 _CHUNK = 1 << 22
 """Labels that are made at a time to ask a group for energies."""
 
@@ -105,12 +105,15 @@ def blocks_of(graph: FactorGraph, lead: tuple[int, ...], largest: int) -> Blocks
     problem: list[int] = []
     variables = len(graph.counts)
     for group in graph.groups:
-        if isinstance(group, CardinalityGroup):
-            chains = _counted(graph, group, lead, largest, variables + len(extra))
+        if not group.count:
+            continue
+        readings = readings_of(group)
+        if readings is not None:
+            chains = _read(graph, group, readings, lead, largest, variables + len(extra))
             made += chains.blocks
             extra += chains.counts
             problem += chains.problems
-        elif group.count:
+        else:
             made += _tabulated(graph, group, lead, largest)
     segments = graph.segments
     if segments is None:
@@ -254,69 +257,72 @@ def _apart(scopes: list[list[int]]) -> list[list[int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Chains:
+    """Blocks of a group, and the label counts and problems of their auxiliary variables."""
+
     blocks: list[Block]
     counts: list[int]
     problems: list[int]
 
 
-def _counted(
-    graph: FactorGraph, group: CardinalityGroup, lead: tuple[int, ...], largest: int, first: int
+def _read(
+    graph: FactorGraph,
+    group: FactorGroup,
+    readings: list[Reading],
+    lead: tuple[int, ...],
+    largest: int,
+    first: int,
 ) -> _Chains:
-    """Cardinality factors: tables of small cliques, chains of counts of large ones."""
-    sizes = listed(torch.bincount(group.owners, minlength=group.count))
+    """Tables of small factors, chains of states of large ones."""
     chains = _Chains(blocks=[], counts=[], problems=[])
     small: set[int] = set()
-    slot = value = 0
-    for factor, size in enumerate(sizes):
-        if size <= _SMALL_CLIQUE:
+    for factor, reading in enumerate(readings):
+        if len(reading.scope) <= _SMALL:
             small.add(factor)
-        else:
-            at = first + len(chains.counts)
-            clique = listed(group.slots[slot : slot + size])
-            counted = listed(group.counted[slot : slot + size])
-            widths = [int(graph.counts[variable]) for variable in clique]
-            needed = max(widths) * size * (size + 1)
-            if needed > largest:
-                raise InputError(
-                    f"a cardinality factor of {size} variables needs tables of {needed} entries, "
-                    f"more than `largest` = {largest}; raise it or choose solver/max-product"
-                )
-            chains.blocks.extend(_chain(clique, widths, counted, at))
-            chains.blocks.append(_last(group, lead, at + size - 1, value, size))
-            chains.counts.extend(range(2, size + 2))
-            problem = 0 if graph.segments is None else int(graph.segments[clique[0]])
-            chains.problems.extend([problem] * size)
-        slot += size
-        value += size + 1
+            continue
+        steps = _steps(reading, largest)
+        if steps is None or sum(step.numel() for step in steps) >= prod(reading.widths):
+            small.add(factor)
+            continue
+        at = first + len(chains.counts)
+        chains.blocks.extend(_chain(reading, steps, at))
+        chains.blocks.append(_last(reading, lead, at + len(steps) - 1, int(steps[-1].max()) + 1))
+        chains.counts.extend(int(step.max()) + 1 for step in steps)
+        problem = 0 if graph.segments is None else int(graph.segments[reading.scope[0]])
+        chains.problems.extend([problem] * len(steps))
     if small:
         chains.blocks.extend(enumerated(graph, group, lead, largest, small))
     return chains
 
 
-def _chain(clique: list[int], widths: list[int], counted: list[int], at: int) -> Iterator[Block]:
-    """c_k = c_{k-1} + b_k for k = 1 ... n; c_0 is 0, and c_k is variable `at` + k - 1."""
-    for k, (variable, width, label) in enumerate(zip(clique, widths, counted, strict=True), 1):
-
-        def cells(k: int = k, width: int = width, label: int = label) -> Tensor:
-            table = torch.full((k, width, k + 1), INFINITY, dtype=torch.float64)
-            before = torch.arange(k)
-            table[before, :, before] = 0.0
-            table[before, label, before] = INFINITY
-            table[before, label, before + 1] = 0.0
-            return table.reshape(1, 1, -1)
-
-        scope, shape = [variable, at + k - 1], (width, k + 1)
-        if k > 1:
-            scope, shape = [at + k - 2, *scope], (k, *shape)
-        yield Block(scope=torch.tensor([scope]), widths=shape, tables=cells, possible=k * width)
+def _steps(reading: Reading, largest: int) -> list[Tensor] | None:
+    """The steps of a reading; None where a table of one would be too large."""
+    steps: list[Tensor] = []
+    for step in reading.steps():
+        if step.numel() * (int(step.max()) + 1) > largest:
+            return None
+        steps.append(step)
+    return steps
 
 
-def _last(
-    group: CardinalityGroup, lead: tuple[int, ...], variable: int, start: int, size: int
-) -> Block:
-    """The energy of the whole count."""
+def _chain(reading: Reading, steps: list[Tensor], at: int) -> Iterator[Block]:
+    """One block for each step; the state after step k = 0, 1, ... is variable `at` + k."""
+    for k, step in enumerate(steps):
+        after = int(step.max()) + 1
+
+        def cells(step: Tensor = step, after: int = after) -> Tensor:
+            table = torch.full((*step.shape, after), INFINITY, dtype=torch.float64)
+            return table.scatter_(-1, step.unsqueeze(-1), 0.0).reshape(1, 1, -1)
+
+        scope, shape = [reading.scope[k], at + k], (step.shape[1], after)
+        if k > 0:
+            scope, shape = [at + k - 1, *scope], (step.shape[0], *shape)
+        yield Block(scope=torch.tensor([scope]), widths=shape, tables=cells, possible=step.numel())
+
+
+def _last(reading: Reading, lead: tuple[int, ...], variable: int, states: int) -> Block:
+    """The energy of the last state."""
 
     def cells() -> Tensor:
-        return flat(group.values[..., start : start + size + 1], lead, 1).unsqueeze(1)
+        return flat(reading.final()[..., :states], lead, 1).unsqueeze(1)
 
-    return Block(scope=torch.tensor([[variable]]), widths=(size + 1,), tables=cells)
+    return Block(scope=torch.tensor([[variable]]), widths=(states,), tables=cells)

@@ -10,12 +10,22 @@ from hypothesis import strategies as st
 from plugins.exact.tests.oracle import answer, complete, counting, grid, problems
 
 import groundstate as gs
+from groundstate.energy import view
 from groundstate.errors import InputError
+from groundstate.factors import FactorGraph
 from groundstate.solver import Deadline
+from groundstate_exact.blocks import blocks_of
 from groundstate_exact.elimination import min_fill
 from groundstate_exact.junction_tree import JunctionTree
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph
-from groundstate_mrf.structured import band, detection, linear, parity, patterns
+from groundstate_mrf.structured import (
+    band,
+    callable_factors,
+    detection,
+    linear,
+    parity,
+    patterns,
+)
 from groundstate_mrf.uai import UAIReader
 
 
@@ -127,9 +137,39 @@ def test_structured_factors() -> None:
     )
 
 
+def test_factors_of_many_variables_are_read_one_by_one() -> None:
+    """Sums and patterns of eight variables, in a batch: no table, but chains of states."""
+    rng = torch.Generator().manual_seed(1)
+    counts = torch.tensor([2, 3, 1, 2, 2, 3, 2, 2])
+    unary = [((i,), torch.randn(2, int(n), generator=rng).double()) for i, n in enumerate(counts)]
+    weights = [[int(w) for w in torch.randint(0, 4, (int(n),), generator=rng)] for n in counts]
+    rows = [[0, 1, 0, 1, 0, 2, 1, 0], [0, 1, 0, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 1]]
+    energies = torch.randn(2, 3, generator=rng, dtype=torch.float64)
+    energies[0, 1] = float("inf")
+    knapsack = linear(
+        counts, [*range(8)], weights, low=5, high=9, penalty=0.5, slope=0.3, dtype=torch.float64
+    )
+    sparse = patterns(counts, [*range(8)], rows, energies, torch.full((2,), 0.3).double())
+    counted = band(counts, [[*range(8)]], [(2, 4)], label=0, dtype=torch.float64)
+    for group in (knapsack, sparse, counted):
+        energy = factor_graph(counts, unary, group)
+        blocks = blocks_of(view(energy, FactorGraph), (2,), 1 << 20)
+        assert max(block.cells for block in blocks.blocks) < 300
+        hold(energy)
+
+
+def test_a_pattern_of_thirty_variables() -> None:
+    counts = torch.full((30,), 2)
+    costs = torch.linspace(-1.0, 2.0, 30, dtype=torch.float64)
+    unary = [((i,), torch.stack([costs[i] * 0, costs[i]])) for i in range(30)]
+    reward = torch.tensor([-50.0], dtype=torch.float64)
+    energy = factor_graph(counts, unary, patterns(counts, [*range(30)], [[1] * 30], reward))
+    same(gs.solve(energy, JunctionTree()).energy, costs.sum() - 50.0)
+
+
 def test_a_factor_too_large_for_a_table_is_refused() -> None:
     counts = torch.full((30,), 2)
-    group = patterns(counts, [*range(30)], [[0] * 30], torch.ones(1))
+    group = callable_factors(counts, [[*range(30)]], lambda labels: labels.sum(-1).float())
     with pytest.raises(InputError, match=r"30 variables and 1\.074e\+09 joint labellings"):
         gs.solve(factor_graph(counts, [], group), JunctionTree())
 
