@@ -16,8 +16,7 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Deadline, State, generator_from
 from groundstate.status import Status
-from groundstate_moves.heat_bath import sweep
-from groundstate_mrf.colouring import ColourClass, colour_classes
+from groundstate_moves.heat_bath import Classes, classes_of, sweep
 from groundstate_mrf.icm import best_moves
 from groundstate_mrf.problem import Problem, cheapest_labels, open_problem
 
@@ -35,7 +34,7 @@ class AnnealingState(State):
         settled: where the sweep after the last temperature found no better label.
     """
 
-    classes: tuple[ColourClass, ...]
+    classes: Classes
     next_class: int
     chain: Int[Tensor, "*lead variables"]
     value: Float[Tensor, "*batch"]
@@ -67,7 +66,7 @@ class Annealing:
             x=problem.configuration(labels),
             bound=problem.graph.bound().expand(value.shape),
             rng=rng.get_state(),
-            classes=colour_classes(problem.graph),
+            classes=classes_of(problem.graph),
             next_class=0,
             chain=labels,
             value=value,
@@ -104,8 +103,8 @@ class Annealing:
 def _descend(problem: Problem, state: AnnealingState, deadline: Deadline) -> AnnealingState:
     """A sweep of best labels, where the last one helped."""
     labels, moved = state.chain, torch.zeros_like(state.settled)
-    for each in state.classes:
-        labels, changed = best_moves(each, labels)
+    for number in range(state.classes.count):
+        labels, changed = best_moves(state.classes.at(number), labels)
         moved = moved | (problem.total(changed.to(torch.int64)) > 0)
         if deadline.passed:
             # what was not looked at may still help

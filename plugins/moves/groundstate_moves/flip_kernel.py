@@ -169,8 +169,8 @@ def flip_sweep(
     All costs must be finite. Variables past the last one, as the other problems of a union may
     have, give nothing.
 
-    The roots are `start` ... `stop` - 1; `slack` is what an energy must fall by, in nats. The labels
-    are written to.
+    The roots are `start` ... `stop` - 1; `slack` is what an energy must fall by, in nats. The
+    labels are written to.
 
     Returns:
         How many in a row gave nothing better, at the end, with the `quiet` ones before.

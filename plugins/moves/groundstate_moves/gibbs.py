@@ -15,8 +15,7 @@ from torch import Tensor
 from groundstate.energy import Energy
 from groundstate.solver import Beliefs, Deadline, State, generator_from
 from groundstate.status import Status
-from groundstate_moves.heat_bath import sweep
-from groundstate_mrf.colouring import ColourClass, colour_classes
+from groundstate_moves.heat_bath import Classes, classes_of, sweep
 from groundstate_mrf.problem import open_problem
 
 
@@ -32,7 +31,7 @@ class GibbsState(State):
         ended: the status: a sampler runs on.
     """
 
-    classes: tuple[ColourClass, ...]
+    classes: Classes
     next_class: int
     seen: Float[Tensor, "*lead entries"]
     steps: int
@@ -65,7 +64,7 @@ class Gibbs:
             x=x,
             bound=problem.graph.bound().expand(value.shape),
             rng=rng.get_state(),
-            classes=colour_classes(problem.graph),
+            classes=classes_of(problem.graph),
             next_class=0,
             seen=zeros,
             steps=0,

@@ -133,14 +133,8 @@ def potts_prices(flat: FlatPairwise) -> Reals:
         rows, columns = shapes[np.argmax(flat.table_of == table)]
         start = flat.starts[table]
         values = flat.tables[start : start + rows * columns].reshape(rows, columns)
-        equal = values.diagonal()
-        unlike = values[~np.eye(rows, columns, dtype=bool)]
-        size = np.abs(values).max()
-        alike = np.ptp(equal) <= _ROUNDING * size and (
-            not unlike.size or np.ptp(unlike) <= _ROUNDING * size
-        )
-        if rows == columns and np.isfinite(size) and alike:
-            apart[table] = unlike[0] - equal[0] if unlike.size else 0.0
+        if rows == columns and bool(np.isfinite(values).all()):
+            apart[table] = _apart(values)
     prices = flat.weights * apart[flat.table_of]
     wrong = ~((prices >= 0) & np.isfinite(prices))
     if bool(wrong.any()):
@@ -152,3 +146,13 @@ def potts_prices(flat: FlatPairwise) -> Reals:
             f"{flat.table(edge).tolist()}; choose solver/gibbs, which takes any factors"
         )
     return prices
+
+
+def _apart(table: Reals) -> float:
+    """How much more unlike labels cost than equal ones; NaN where that is not one number."""
+    equal, unlike = table.diagonal(), table[~np.eye(len(table), dtype=bool)]
+    slack = _ROUNDING * float(np.abs(table).max())
+    if not unlike.size:
+        return 0.0
+    alike = np.ptp(equal) <= slack and np.ptp(unlike) <= slack
+    return float(unlike[0] - equal[0]) if alike else float("nan")

@@ -14,9 +14,12 @@ from groundstate.unions import union
 from groundstate_moves.annealing import Annealing
 from groundstate_moves.flip_any import flip_any, neighbours
 from groundstate_moves.gibbs import Gibbs
+from groundstate_moves.graph_cut import GraphCut
 from groundstate_moves.lazy_flipper import LazyFlipper
 from groundstate_mrf.factor_graph import FactorGraphEnergy, cardinality, factor_graph
+from groundstate_mrf.groups.tables import TableGroup
 from groundstate_mrf.problem import open_problem
+from groundstate_mrf.structured import count_threshold
 
 
 def scopes_of(energy: FactorGraphEnergy) -> list[set[int]]:
@@ -113,3 +116,24 @@ def test_wide_factors_are_taken(solver: Solver[Any], steps: int) -> None:
     start = torch.zeros(300, dtype=torch.int64)
     solution = solve(energy, solver, start, steps=steps, throw=False)
     assert float(solution.energy) < float(energy(start))
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [GraphCut(), LazyFlipper(), LazyFlipper(depth=1), Annealing(), Gibbs()],
+    ids=repr,
+)
+def test_ten_thousand_variables_under_one_factor(solver: Solver[Any]) -> None:
+    """It runs until the time is over, and keeps its head."""
+    rng = torch.Generator().manual_seed(0)
+    counts = torch.full((10_000,), 2)
+    costs = torch.randn(10_000, 2, generator=rng, dtype=torch.float64)
+    places = torch.arange(10_000)[:, None]
+    single = TableGroup(scope=places, first=2 * places, tables=costs, total=20_000)
+    weight = torch.tensor([500.0], dtype=torch.float64)
+    wide = count_threshold(counts, [list(range(10_000))], weight, label=1, share=1.5)
+    constant = torch.zeros((), dtype=torch.float64)
+    energy = FactorGraphEnergy(counts=counts, groups=(single, wide), constant=constant)
+    start = torch.zeros(10_000, dtype=torch.int64)
+    solution = solve(energy, solver, start, steps=1, seconds=0.5, throw=False)
+    assert float(solution.energy) <= float(energy(start))
