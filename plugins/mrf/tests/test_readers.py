@@ -12,6 +12,7 @@ from plugins.mrf.tests.random_problems import every_labelling, random_problem
 import groundstate as gs
 from groundstate.data import Reader
 from groundstate.errors import FormatError
+from groundstate_mrf import tokens
 from groundstate_mrf.brute_force import BruteForce
 from groundstate_mrf.factor_graph import factor_graph
 from groundstate_mrf.groups.tables import TableGroup
@@ -172,3 +173,18 @@ def test_brute_force_solves_what_was_read(tmp_path: Path) -> None:
     path.write_text(GOOD)
     solution = gs.solve(UAIReader().read(path), BruteForce())
     assert solution.x.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 16, 64])
+def test_words_and_comments_may_reach_across_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    path = tmp_path / "a.uai"
+    path.write_text(GOOD.replace("\n4\n", "\n4 # 5 6 7 a long comment # 8 9\n# 10\n"))
+    expected = UAIReader().read(path)
+    monkeypatch.setattr(tokens, "PIECE", piece)
+    labels, values = every_labelling(expected)
+    assert torch.equal(UAIReader().read(path)(labels), values)
+    path.write_text(path.read_text().replace("0.872", "0,872"))
+    with pytest.raises(FormatError, match=r"a\.uai:13: expected one of 4 values"):
+        UAIReader().read(path)
