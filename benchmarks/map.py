@@ -2,6 +2,9 @@
 
     OMP_WAIT_POLICY=passive python benchmarks/map.py [--quick] [--json [PATH]] [--fresh]
 
+PGMax is left out unless it is there: `pip install --no-deps pgmax==0.6.1 equinox joblib` (with its
+dependencies it brings TensorFlow, and in any case a package `tests`, which hides this project's).
+
 Restricted Boltzmann machines of the PGMax benchmark: the portfolio for some seconds and max-product
 for 200 steps, beside PGMax in the same run and the energies its authors published. Grids from
 photos: the energy after 1, 10 and 60 s, the time to within 1 % of the best known, and the gap to
