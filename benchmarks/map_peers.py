@@ -1,11 +1,10 @@
 """Other libraries on the problems of `benchmarks/map.py`; each is left out where it is missing."""
 
-# pyright: basic, reportMissingImports=false, reportMissingTypeStubs=false
-# (the peers have no types)
-
+import importlib
 import importlib.util
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from map_problems import Grid, Machine
@@ -13,6 +12,11 @@ from map_problems import Grid, Machine
 
 def installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def module(name: str) -> Any:
+    """A library without types."""
+    return importlib.import_module(name)
 
 
 def on_grid(grid: Grid) -> dict[str, Callable[[], np.ndarray]]:
@@ -27,9 +31,7 @@ def on_grid(grid: Grid) -> dict[str, Callable[[], np.ndarray]]:
 
 def _pymaxflow(grid: Grid) -> np.ndarray:
     """Alpha-expansion; for two labels one minimum cut."""
-    import maxflow
-    from maxflow import fastmin
-
+    maxflow, fastmin = module("maxflow"), module("maxflow.fastmin")
     if grid.unary.shape[-1] > 2:
         return fastmin.aexpansion_grid(grid.unary, grid.price)
     graph = maxflow.GraphFloat()
@@ -43,8 +45,7 @@ def _pymaxflow(grid: Grid) -> np.ndarray:
 
 def _gco(grid: Grid) -> np.ndarray:
     """Alpha-expansion in whole numbers, as it takes them."""
-    import gco
-
+    gco = module("gco")
     height, width, _ = grid.unary.shape
     across, down = np.ones((height, width - 1)), np.ones((height - 1, width))
     labels = gco.cut_grid_graph(
@@ -57,13 +58,12 @@ def pgmax(machine: Machine, steps: int = 200) -> Callable[[], np.ndarray] | None
     """Max-product of PGMax, damped by a half as in its own benchmark; compiled beforehand."""
     if not installed("pgmax"):
         return None
-    import jax
-    from jax.extend import backend
-
+    jax, backend = module("jax"), module("jax.extend.backend")
     # PGMax 0.6.1 asks for the processor where jax no longer has it
     jax.lib.xla_bridge = SimpleNamespace(get_backend=backend.get_backend)
-    from pgmax import fgraph, fgroup, infer, vgroup
-
+    fgraph, fgroup, infer, vgroup = (
+        module(f"pgmax.{name}") for name in ("fgraph", "fgroup", "infer", "vgroup")
+    )
     hidden, visible = machine.weights.shape
     h = vgroup.NDVarArray(num_states=2, shape=(hidden,))
     v = vgroup.NDVarArray(num_states=2, shape=(visible,))
