@@ -159,7 +159,7 @@ def exact_minimum(energy: FactorGraphEnergy) -> Fraction:
     tables = [[[Fraction(float(v)) for v in row] for row in flat.table(e)] for e in range(4)]
 
     def exactly(labels: tuple[int, ...]) -> Fraction:
-        alone = sum(values[o + y] for o, y in zip(flat.offsets, labels, strict=False))
+        alone = sum(values[int(flat.offsets[i]) + y] for i, y in enumerate(labels))
         ends = [(int(i), int(j)) for i, j in flat.edges]
         return Fraction(alone) + sum(
             tables[e][labels[i]][labels[j]] for e, (i, j) in enumerate(ends)
