@@ -16,7 +16,7 @@ from groundstate.solver import Deadline, State
 from groundstate.space import Layout
 from groundstate.status import Status
 from groundstate.views import Quadratic
-from groundstate_gcrf.judging import claims, first_verdict, norm, scale_of
+from groundstate_gcrf.judging import claims, claims_at_zero, first_verdict, norm, scale_of
 
 _REFINEMENTS = 3
 _ROUNDING = 4
@@ -94,9 +94,11 @@ class Direct:
         linear = quadratic.linear.detach().expand(layout.shape)
         scale, size = scale_of(layout, linear)
         outcome = first_verdict(layout, quadratic, size)
-        if x0 is None:  # then b - Ax = b, whatever A
-            state = DirectState(x=torch.zeros_like(linear), outcome=outcome)
-            return _judged(energy, state, linear, (size > 0).to(linear.dtype), None)
+        if x0 is None:
+            value, bound = claims_at_zero(layout, quadratic, linear)
+            residual = (size > 0).to(linear.dtype)
+            x = torch.zeros_like(linear)
+            return DirectState(x=x, outcome=outcome, energy=value, bound=bound, residual=residual)
         x = torch.where(layout.expand(size == 0), torch.zeros_like(x0), x0)
         left = linear - quadratic.matvec(x)
         residual = _relative(layout, left, linear, scale)

@@ -67,6 +67,18 @@ def first_verdict(
     return outcome.masked_fill(~finite, int(Status.DIVERGED))
 
 
+def claims_at_zero(
+    layout: Layout, quadratic: Quadratic, linear: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"] | None]:
+    """What `claims` gives for x = 0, where b - Ax = b whatever A: c and c - ‖b‖² / (2 floor)."""
+    value = quadratic.constant.detach().expand(layout.batch_shape)
+    if quadratic.floor is None:
+        return value, None
+    slack = 16 * torch.finfo(linear.dtype).eps * value.abs()
+    distance = norm(layout, linear)
+    return value, value - distance**2 / (2 * quadratic.floor.detach()) - slack
+
+
 def claims(
     layout: Layout, quadratic: Quadratic, x: Tensor, left: Tensor
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"] | None]:
